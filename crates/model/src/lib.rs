@@ -1,5 +1,28 @@
 //! What a task, schedule, fire, run and lease *are*: pure, no async, no I/O.
+//!
+//! In reading order: [`task`] says what to do and [`schedule`] when; a due schedule or a person
+//! makes a [`run`]; [`ready`] orders the runs that wait; a claim hands out a [`lease`] written as
+//! a receipt; [`transition`] decides what an ended attempt makes of its run, with [`retry`] for
+//! the delay. [`limits`] names every bound and [`clock`] is the only reader of time.
 
 pub mod clock;
 pub mod cron;
+pub mod human_duration;
+pub mod id;
+pub mod invalid;
+pub mod lease;
+pub mod limits;
+pub mod ready;
+pub mod retry;
+pub mod run;
 pub mod schedule;
+pub mod task;
+pub mod transition;
+
+pub use clock::{Clock, ManualClock, Monotonic, SystemClock, Timestamp};
+pub use human_duration::HumanDuration;
+pub use id::{BootId, Epoch, RunId, TaskId, TaskName, WorkerName};
+pub use invalid::Invalid;
+pub use run::{Inputs, Run, RunState, Trigger};
+pub use schedule::Schedule;
+pub use task::{Action, Task, TaskSpec, TaskType};

@@ -1,0 +1,508 @@
+//! The order in which waiting runs are claimed: pure code, driven by the store inside `claim`.
+//!
+//! Runs wait in *spans*, neighbours by id that share everything a claim needs to know; a batch of
+//! ten thousand is one entry. Within a queue the higher priority goes first, then the older run.
+//! A run whose worker died waits apart as a *suspect*: if it is what kills its worker, it must not
+//! take its neighbours with it, so suspects go out in halves, and on their last permitted attempt
+//! one at a time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+
+use crate::id::{Epoch, RunId, TaskId};
+use crate::limits;
+use crate::run::Inputs;
+use crate::Timestamp;
+
+/// Which kind of hand can do a run; a claim asks for one lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    /// Ends at once: thousands may be in flight.
+    Instant,
+    /// Takes one of the engine's slots.
+    Slot,
+}
+
+/// What a claim must know of a task at one revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskTraits {
+    pub task: TaskId,
+    pub rev: u32,
+    pub queue: String,
+    pub priority: i16,
+    pub lane: Lane,
+    pub max_attempts: u16,
+    /// Only ever claimed into a free slot, alone: one attempt is all it has, or it must not be
+    /// charged for a start that did not happen.
+    pub single: bool,
+}
+
+/// Runs that wait, neighbours by id.
+#[derive(Clone, Debug)]
+pub struct Span {
+    pub first: RunId,
+    pub count: u32,
+    pub task: TaskId,
+    pub rev: u32,
+    /// Attempts so far.
+    pub attempt: u16,
+    pub queued_at: Timestamp,
+    /// The inputs, if memory still has them: `(all, index of the first)`.
+    pub inputs: Option<(Inputs, u32)>,
+}
+
+impl Span {
+    fn last(&self) -> i64 {
+        self.first.0 + i64::from(self.count) - 1
+    }
+
+    /// Its share of the inputs' memory; the same for a run wherever its span is cut.
+    fn payload_bytes(&self) -> usize {
+        self.inputs.as_ref().map_or(0, |(inputs, _)| {
+            inputs.bytes() / inputs.len().max(1) * self.count as usize
+        })
+    }
+
+    /// Cuts off up to `count` runs at the front.
+    fn take_front(&mut self, count: u32) -> Span {
+        let count = count.min(self.count);
+        let front = Span { count, ..self.clone() };
+        self.first.0 += i64::from(count);
+        self.count -= count;
+        if let Some((_, index)) = &mut self.inputs {
+            *index += count;
+        }
+        front
+    }
+}
+
+/// One claimed run.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    pub run: RunId,
+    pub task: TaskId,
+    pub rev: u32,
+    /// This attempt's number, counted by the claim; the first is 1.
+    pub attempt: u16,
+    pub queued_at: Timestamp,
+    pub inputs: Option<(Inputs, u32)>,
+}
+
+/// What a claim asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimRequest {
+    pub lane: Lane,
+    /// Queues in order of preference; empty means any.
+    pub queues: Vec<String>,
+    pub runs_max: usize,
+}
+
+type Waiting = BTreeMap<Reverse<i16>, VecDeque<Span>>;
+
+/// All runs that could be claimed, in memory.
+#[derive(Debug, Default)]
+pub struct ReadyQueue {
+    traits: HashMap<(TaskId, u32), TaskTraits>,
+    queues: BTreeMap<(String, Lane), Waiting>,
+    /// Backing off: not claimable before the time.
+    delayed: BTreeMap<(Timestamp, RunId), Span>,
+    suspects: BTreeMap<RunId, Span>,
+    /// Suspects that are out; the next half waits for them.
+    suspects_out: BTreeSet<RunId>,
+    /// Cancelled while waiting: skipped when their turn comes.
+    dropped: HashSet<RunId>,
+    paused: HashSet<TaskId>,
+    entries: usize,
+    runs: u64,
+    payload_bytes: usize,
+}
+
+impl ReadyQueue {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs that wait, those backing off included.
+    pub fn len(&self) -> u64 {
+        self.runs
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.runs == 0
+    }
+
+    /// Whether another enqueue would go beyond the bound on memory.
+    pub fn is_full(&self) -> bool {
+        self.entries >= limits::READY_ENTRIES_MAX
+    }
+
+    pub fn knows(&self, task: TaskId, rev: u32) -> bool {
+        self.traits.contains_key(&(task, rev))
+    }
+
+    /// Makes a task's revision known; must precede its first span.
+    pub fn learn(&mut self, traits: TaskTraits) {
+        self.traits.insert((traits.task, traits.rev), traits);
+    }
+
+    /// Adds waiting runs. A span of an unknown task revision is refused and handed back.
+    ///
+    /// # Errors
+    /// The span itself, when [`ReadyQueue::learn`] was not called for its task and revision.
+    pub fn push(&mut self, mut span: Span) -> Result<(), Span> {
+        let Some(traits) = self.traits.get(&(span.task, span.rev)) else {
+            return Err(span);
+        };
+        let bytes = span.payload_bytes();
+        if self.payload_bytes + bytes > limits::READY_PAYLOAD_BYTES_MAX {
+            span.inputs = None;
+        } else {
+            self.payload_bytes += bytes;
+        }
+        self.runs += u64::from(span.count);
+        let waiting = self
+            .queues
+            .entry((traits.queue.clone(), traits.lane))
+            .or_default()
+            .entry(Reverse(traits.priority))
+            .or_default();
+        // Neighbours merge only without inputs in memory: after a restart a million single runs
+        // of one task become one entry again.
+        if let Some(back) = waiting.back_mut()
+            && back.last() + 1 == span.first.0
+            && (back.task, back.rev, back.attempt, back.queued_at)
+                == (span.task, span.rev, span.attempt, span.queued_at)
+            && back.inputs.is_none()
+            && span.inputs.is_none()
+        {
+            back.count += span.count;
+            return Ok(());
+        }
+        self.entries += 1;
+        waiting.push_back(span);
+        Ok(())
+    }
+
+    /// Adds one run that may not be claimed before `run_at`.
+    pub fn push_delayed(&mut self, run_at: Timestamp, span: Span) {
+        debug_assert_eq!(span.count, 1, "a delay belongs to one run");
+        self.runs += 1;
+        self.entries += 1;
+        self.delayed.insert((run_at, span.first), span);
+    }
+
+    /// Adds one run whose worker died with it.
+    pub fn push_suspect(&mut self, span: Span) {
+        debug_assert_eq!(span.count, 1, "suspicion falls on one run");
+        self.runs += 1;
+        self.entries += 1;
+        self.suspects.insert(span.first, span);
+    }
+
+    /// Drops a cancelled run that waits. The caller knows that it waits.
+    pub fn drop_run(&mut self, run: RunId) {
+        if self.suspects.remove(&run).is_some() {
+            self.runs -= 1;
+            self.entries -= 1;
+            return;
+        }
+        self.dropped.insert(run);
+    }
+
+    /// Holds back, or lets go, every waiting run of a task.
+    pub fn set_paused(&mut self, task: TaskId, paused: bool) {
+        if paused {
+            self.paused.insert(task);
+        } else {
+            self.paused.remove(&task);
+        }
+    }
+
+    /// Moves runs whose delay is over into the order. Returns when the next one is due.
+    pub fn promote(&mut self, now: Timestamp) -> Option<Timestamp> {
+        while let Some((&(run_at, _), _)) = self.delayed.first_key_value() {
+            if run_at > now {
+                return Some(run_at);
+            }
+            let Some((_, span)) = self.delayed.pop_first() else { break };
+            self.runs -= 1;
+            self.entries -= 1;
+            if !self.dropped.remove(&span.first) {
+                // Its traits were known when it was first queued and are never forgotten while
+                // it waits, so this cannot be refused.
+                let _ = self.push(span);
+            }
+        }
+        None
+    }
+
+    /// A claimed run is over, or went back to waiting: its half may be followed by the next.
+    pub fn settled(&mut self, run: RunId) {
+        if !self.suspects_out.is_empty() {
+            self.suspects_out.remove(&run);
+        }
+    }
+
+    /// Takes runs for one claim, in order.
+    pub fn claim(&mut self, request: &ClaimRequest) -> Vec<Claimed> {
+        let mut taken = Vec::new();
+        self.claim_suspects(request, &mut taken);
+        let mut room = request.runs_max.saturating_sub(taken.len());
+        let keys: Vec<(String, Lane)> = if request.queues.is_empty() {
+            self.queues.keys().filter(|(_, lane)| *lane == request.lane).cloned().collect()
+        } else {
+            request.queues.iter().map(|queue| (queue.clone(), request.lane)).collect()
+        };
+        // Without a preference the highest priority of all queues goes first; with one, the
+        // named order holds.
+        while room > 0 {
+            let best = keys
+                .iter()
+                .filter_map(|key| Some((self.head_priority(key)?, key)))
+                .reduce(|best, next| {
+                    if request.queues.is_empty() && next.0 > best.0 { next } else { best }
+                });
+            let Some((priority, key)) = best else { break };
+            let before = taken.len();
+            self.claim_from(key, priority, room, &mut taken);
+            room -= taken.len() - before;
+        }
+        taken
+    }
+
+    /// The highest priority in a queue that has a run which is not paused.
+    fn head_priority(&self, key: &(String, Lane)) -> Option<i16> {
+        let waiting = self.queues.get(key)?;
+        waiting.iter().find_map(|(priority, spans)| {
+            spans.iter().any(|span| !self.paused.contains(&span.task)).then_some(priority.0)
+        })
+    }
+
+    fn claim_from(
+        &mut self,
+        key: &(String, Lane),
+        priority: i16,
+        mut room: usize,
+        taken: &mut Vec<Claimed>,
+    ) {
+        let Some(waiting) = self.queues.get_mut(key) else { return };
+        let Some(spans) = waiting.get_mut(&Reverse(priority)) else { return };
+        let mut held = VecDeque::new();
+        while room > 0 {
+            let Some(mut span) = spans.pop_front() else { break };
+            if self.paused.contains(&span.task) {
+                held.push_back(span);
+                continue;
+            }
+            let wanted = u32::try_from(room).unwrap_or(u32::MAX);
+            let front = span.take_front(wanted);
+            self.runs -= u64::from(front.count);
+            self.payload_bytes -= front.payload_bytes();
+            for offset in 0..front.count {
+                let run = RunId(front.first.0 + i64::from(offset));
+                if !self.dropped.is_empty() && self.dropped.remove(&run) {
+                    continue;
+                }
+                room -= 1;
+                taken.push(Claimed {
+                    run,
+                    task: front.task,
+                    rev: front.rev,
+                    attempt: front.attempt + 1,
+                    queued_at: front.queued_at,
+                    inputs: front
+                        .inputs
+                        .as_ref()
+                        .map(|(inputs, first)| (inputs.clone(), first + offset)),
+                });
+            }
+            if span.count > 0 {
+                spans.push_front(span);
+            } else {
+                self.entries -= 1;
+            }
+        }
+        // Paused runs keep their place at the front.
+        while let Some(span) = held.pop_back() {
+            spans.push_front(span);
+        }
+        if spans.is_empty() {
+            waiting.remove(&Reverse(priority));
+            if waiting.is_empty() {
+                self.queues.remove(key);
+            }
+        }
+    }
+
+    fn claim_suspects(&mut self, request: &ClaimRequest, taken: &mut Vec<Claimed>) {
+        if self.suspects.is_empty() || !self.suspects_out.is_empty() {
+            return;
+        }
+        let allowed = |span: &Span, queue: &ReadyQueue| {
+            !queue.paused.contains(&span.task)
+                && queue.traits.get(&(span.task, span.rev)).is_some_and(|traits| {
+                    traits.lane == request.lane
+                        && (request.queues.is_empty() || request.queues.contains(&traits.queue))
+                })
+        };
+        let half = self.suspects.len().div_ceil(2).min(request.runs_max);
+        let mut chosen: Vec<RunId> = Vec::new();
+        for (run, span) in &self.suspects {
+            if chosen.len() >= half || !allowed(span, self) {
+                continue;
+            }
+            let traits = self.traits.get(&(span.task, span.rev));
+            if traits.is_none_or(|traits| span.attempt + 1 >= traits.max_attempts || traits.single)
+            {
+                // The last permitted attempt goes alone.
+                if chosen.is_empty() {
+                    chosen.push(*run);
+                    break;
+                }
+                continue;
+            }
+            chosen.push(*run);
+        }
+        for run in chosen {
+            let Some(span) = self.suspects.remove(&run) else { continue };
+            self.runs -= 1;
+            self.entries -= 1;
+            self.suspects_out.insert(run);
+            taken.push(Claimed {
+                run,
+                task: span.task,
+                rev: span.rev,
+                attempt: span.attempt + 1,
+                queued_at: span.queued_at,
+                inputs: span.inputs,
+            });
+        }
+    }
+}
+
+/// What a claim of an engine looks like once it is durable.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    pub claimed: Claimed,
+    pub epoch: Epoch,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traits(task: i64, priority: i16, max_attempts: u16) -> TaskTraits {
+        TaskTraits {
+            task: TaskId(task),
+            rev: 1,
+            queue: "default".into(),
+            priority,
+            lane: Lane::Slot,
+            max_attempts,
+            single: false,
+        }
+    }
+
+    fn span(task: i64, first: i64, count: u32) -> Span {
+        Span {
+            first: RunId(first),
+            count,
+            task: TaskId(task),
+            rev: 1,
+            attempt: 0,
+            queued_at: Timestamp::from_seconds(0),
+            inputs: None,
+        }
+    }
+
+    fn ids(claimed: &[Claimed]) -> Vec<i64> {
+        claimed.iter().map(|c| c.run.0).collect()
+    }
+
+    fn any(runs_max: usize) -> ClaimRequest {
+        ClaimRequest { lane: Lane::Slot, queues: vec![], runs_max }
+    }
+
+    #[test]
+    fn higher_priority_first_then_the_order_of_acceptance() {
+        let mut queue = ReadyQueue::new();
+        queue.learn(traits(1, 0, 3));
+        queue.learn(traits(2, 5, 3));
+        queue.push(span(1, 10, 3)).unwrap();
+        queue.push(span(2, 13, 2)).unwrap();
+        queue.push(span(1, 15, 1)).unwrap();
+        assert_eq!(ids(&queue.claim(&any(4))), [13, 14, 10, 11]);
+        assert_eq!(ids(&queue.claim(&any(9))), [12, 15]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_paused_task_starves_nobody_and_keeps_its_place() {
+        let mut queue = ReadyQueue::new();
+        queue.learn(traits(1, 0, 3));
+        queue.learn(traits(2, 0, 3));
+        queue.push(span(1, 1, 2)).unwrap();
+        queue.push(span(2, 3, 2)).unwrap();
+        queue.set_paused(TaskId(1), true);
+        assert_eq!(ids(&queue.claim(&any(9))), [3, 4]);
+        queue.set_paused(TaskId(1), false);
+        assert_eq!(ids(&queue.claim(&any(9))), [1, 2]);
+    }
+
+    #[test]
+    fn a_cancelled_run_in_the_middle_of_a_batch_is_skipped() {
+        let mut queue = ReadyQueue::new();
+        queue.learn(traits(1, 0, 3));
+        queue.push(span(1, 1, 5)).unwrap();
+        queue.drop_run(RunId(3));
+        assert_eq!(ids(&queue.claim(&any(9))), [1, 2, 4, 5]);
+    }
+
+    #[test]
+    fn a_delay_holds_until_its_time() {
+        let mut queue = ReadyQueue::new();
+        queue.learn(traits(1, 0, 3));
+        queue.push_delayed(Timestamp::from_seconds(5), span(1, 1, 1));
+        assert_eq!(queue.promote(Timestamp::from_seconds(4)), Some(Timestamp::from_seconds(5)));
+        assert!(queue.claim(&any(9)).is_empty());
+        assert_eq!(queue.promote(Timestamp::from_seconds(5)), None);
+        assert_eq!(ids(&queue.claim(&any(9))), [1]);
+    }
+
+    #[test]
+    fn suspects_go_in_halves_and_the_last_attempt_alone() {
+        let mut queue = ReadyQueue::new();
+        queue.learn(traits(1, 0, 3));
+        for id in 1..=8 {
+            queue.push_suspect(Span { attempt: 1, ..span(1, id, 1) });
+        }
+        queue.push_suspect(Span { attempt: 2, ..span(1, 9, 1) });
+        assert_eq!(ids(&queue.claim(&any(64))), [1, 2, 3, 4, 5]);
+        assert!(queue.claim(&any(64)).is_empty(), "the next half waits for the first");
+        for id in 1..=5 {
+            queue.settled(RunId(id));
+        }
+        assert_eq!(ids(&queue.claim(&any(64))), [6, 7]);
+        for id in 6..=7 {
+            queue.settled(RunId(id));
+        }
+        assert_eq!(ids(&queue.claim(&any(64))), [8]);
+        queue.settled(RunId(8));
+        assert_eq!(ids(&queue.claim(&any(64))), [9]);
+    }
+
+    #[test]
+    fn a_batch_is_one_entry_and_knows_the_input_of_each_run() {
+        let mut queue = ReadyQueue::new();
+        queue.learn(traits(1, 0, 3));
+        let inputs = Inputs::from_spans((*b"0123456789").into(), (0..10).map(|i| i..i + 1).collect());
+        queue.push(Span { inputs: Some((inputs, 0)), ..span(1, 100, 10) }).unwrap();
+        assert_eq!(queue.entries, 1);
+        queue.claim(&any(4));
+        let rest = queue.claim(&any(9));
+        let (inputs, index) = rest[0].inputs.as_ref().unwrap();
+        assert_eq!((rest[0].run.0, inputs.get(*index as usize)), (104, Some(&b"4"[..])));
+        assert_eq!(queue.payload_bytes, 0);
+        assert_eq!(queue.entries, 0);
+    }
+}
