@@ -38,10 +38,12 @@ impl std::str::FromStr for HumanDuration {
     type Err = HumanDurationError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text.trim()).map(HumanDuration).map_err(|problem| HumanDurationError {
-            text: text.trim().chars().take(40).collect(),
-            problem,
-        })
+        parse(text.trim())
+            .map(HumanDuration)
+            .map_err(|problem| HumanDurationError {
+                text: text.trim().chars().take(40).collect(),
+                problem,
+            })
     }
 }
 
@@ -60,12 +62,18 @@ fn parse(text: &str) -> Result<Duration, String> {
         let number_len = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (number, after_number) = rest.split_at(number_len);
         if number.is_empty() {
-            return Err(format!("a number is missing before `{}`; write e.g. {EXAMPLES}", head(rest)));
+            return Err(format!(
+                "a number is missing before `{}`; write e.g. {EXAMPLES}",
+                head(rest)
+            ));
         }
         if after_number.starts_with(['.', ',']) {
             return Err("fractions are not read; use a smaller unit, e.g. 1s500ms".to_owned());
         }
-        let unit_len = after_number.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let unit_len = after_number
+            .bytes()
+            .take_while(u8::is_ascii_alphabetic)
+            .count();
         let (unit, after_unit) = after_number.split_at(unit_len);
         if unit.is_empty() {
             return Err(match after_number.is_empty() {
@@ -84,7 +92,10 @@ fn parse(text: &str) -> Result<Duration, String> {
         };
         let nanos = units_left[position].1;
         let number: u128 = number.parse().map_err(|_| too_long())?;
-        total = number.checked_mul(nanos).and_then(|n| n.checked_add(total)).ok_or_else(too_long)?;
+        total = number
+            .checked_mul(nanos)
+            .and_then(|n| n.checked_add(total))
+            .ok_or_else(too_long)?;
         units_left = &units_left[position + 1..];
         rest = after_unit;
     }
@@ -194,8 +205,14 @@ mod tests {
             ("s", "a number is missing before `s`"),
             ("1mé", "a number is missing before `é`"),
             ("1é", "`é` cannot follow a number"),
-            ("99999999999999999999999999999999999999999s", "longer than can be counted"),
-            ("340282366920938463463374607431768211455d", "longer than can be counted"),
+            (
+                "99999999999999999999999999999999999999999s",
+                "longer than can be counted",
+            ),
+            (
+                "340282366920938463463374607431768211455d",
+                "longer than can be counted",
+            ),
         ];
         for (text, expected) in cases {
             let message = text.parse::<HumanDuration>().unwrap_err().to_string();
@@ -205,8 +222,13 @@ mod tests {
 
     #[test]
     fn a_bare_number_in_json_is_refused_with_an_example() {
-        let message = serde_json::from_str::<HumanDuration>("5").unwrap_err().to_string();
-        assert!(message.contains("a duration as text with its unit"), "{message}");
+        let message = serde_json::from_str::<HumanDuration>("5")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("a duration as text with its unit"),
+            "{message}"
+        );
     }
 
     proptest! {

@@ -2,8 +2,15 @@
 
 use super::CronExpression;
 
-const WEEKDAYS: [&str; 7] =
-    ["Sundays", "Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays"];
+const WEEKDAYS: [&str; 7] = [
+    "Sundays",
+    "Mondays",
+    "Tuesdays",
+    "Wednesdays",
+    "Thursdays",
+    "Fridays",
+    "Saturdays",
+];
 const MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -54,10 +61,8 @@ impl CronExpression {
             (Shape::Values(minutes), Shape::All) => match minutes.as_slice() {
                 [0] => Some("every hour".to_owned()),
                 [minute] => Some(format!("every hour at :{minute:02}")),
-                _ => {
-                    list(&minutes, |minute| format!(":{minute:02}"))
-                        .map(|list| format!("every hour at {list}"))
-                }
+                _ => list(&minutes, |minute| format!(":{minute:02}"))
+                    .map(|list| format!("every hour at {list}")),
             },
             (Shape::Values(minutes), Shape::Every(n)) => match minutes.as_slice() {
                 [0] => Some(format!("every {n} hours")),
@@ -102,15 +107,13 @@ impl CronExpression {
             (Shape::Values(days), months, 0x7f) => {
                 let days = list(&days, |day| ordinal(*day))?;
                 let months = match months {
-                    Shape::All => "month".to_owned(),
-                    Shape::Every(n) => format!("{} month from January", ordinal(n as u8)),
-                    Shape::Values(months) => {
-                        let months =
-                            list(&months, |month| MONTHS[usize::from(*month) - 1].to_owned())?;
-                        return Some(Days::Dates(format!("on the {days} of {months}")));
+                    Shape::All => "every month".to_owned(),
+                    _ => {
+                        let months: Vec<u8> = (1..=12).filter(|n| self.has_month(*n)).collect();
+                        list(&months, |month| MONTHS[usize::from(*month) - 1].to_owned())?
                     }
                 };
-                Some(Days::Dates(format!("on the {days} of every {months}")))
+                Some(Days::Dates(format!("on the {days} of {months}")))
             }
             _ => None,
         }
@@ -135,7 +138,9 @@ fn shape(bits: u64, min: u8, count: usize) -> Shape {
         let even = first == min
             && count.is_multiple_of(step)
             && values.len() == count / step
-            && values.windows(2).all(|pair| usize::from(pair[1] - pair[0]) == step);
+            && values
+                .windows(2)
+                .all(|pair| usize::from(pair[1] - pair[0]) == step);
         // Two values read better as two times than as a rhythm of half the field, unless they
         // are half-hours.
         if even && (values.len() > 2 || count == 60) {

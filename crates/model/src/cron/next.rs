@@ -24,7 +24,10 @@ impl CronExpression {
             Pace::Fixed => self.next_fixed(after, zone),
             Pace::Elapsed => self.next_elapsed(after, zone),
         }
-        .map(|(at, dst)| Fire { at: Timestamp::from_jiff(at), dst })
+        .map(|(at, dst)| Fire {
+            at: Timestamp::from_jiff(at),
+            dst,
+        })
     }
 
     /// Walks the matching local times and places each in the zone.
@@ -42,7 +45,10 @@ impl CronExpression {
                 AmbiguousOffset::Fold { before, .. } => {
                     (before.to_timestamp(local).ok()?, Some(Dst::Overlap))
                 }
-                AmbiguousOffset::Gap { before, after: later } => {
+                AmbiguousOffset::Gap {
+                    before,
+                    after: later,
+                } => {
                     let gap_end = gap_end(local, before, later, zone)?;
                     if later.duration_since(before) >= GAP_OF_A_DAY {
                         from = floor_to_minute(later.to_datetime(gap_end));
@@ -106,7 +112,12 @@ impl CronExpression {
         }
         // Hours run to 23, so the shift stays below 32.
         let later = self.hours >> (hour + 1) << (hour + 1);
-        (later != 0).then(|| (later.trailing_zeros() as u8, self.minutes.trailing_zeros() as u8))
+        (later != 0).then(|| {
+            (
+                later.trailing_zeros() as u8,
+                self.minutes.trailing_zeros() as u8,
+            )
+        })
     }
 
     pub(super) fn has_month(&self, month: u8) -> bool {
@@ -153,5 +164,9 @@ fn floor_to_minute(local: DateTime) -> DateTime {
 
 fn ceil_to_minute(local: DateTime) -> Option<DateTime> {
     let floor = floor_to_minute(local);
-    if floor == local { Some(floor) } else { floor.checked_add(1.minute()).ok() }
+    if floor == local {
+        Some(floor)
+    } else {
+        floor.checked_add(1.minute()).ok()
+    }
 }

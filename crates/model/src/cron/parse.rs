@@ -46,7 +46,11 @@ impl fmt::Display for CronError {
         if let Some(field) = self.field {
             write!(f, " {field}")?;
         }
-        write!(f, ", position {}: {}; {}", self.position, self.problem, self.fix)
+        write!(
+            f,
+            ", position {}: {}; {}",
+            self.position, self.problem, self.fix
+        )
     }
 }
 
@@ -62,12 +66,20 @@ struct Rule {
     example: &'static str,
 }
 
-const MONTHS: &[&str] =
-    &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: &[&str] = &[
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+];
 const WEEKDAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 const fn numbers(field: CronField, min: u8, max: u8, example: &'static str) -> Rule {
-    Rule { field, min, max, names: &[], names_from: 0, example }
+    Rule {
+        field,
+        min,
+        max,
+        names: &[],
+        names_from: 0,
+        example,
+    }
 }
 
 const RULES: [Rule; 5] = [
@@ -192,8 +204,16 @@ fn parse_fields(text: &str) -> Result<CronExpression, CronError> {
         days_of_month: days_of_month as u32,
         months: months as u16,
         days_of_week: (days_of_week & 0x7f | days_of_week >> 7) as u8,
-        day_join: if day_of_month || day_of_week { DayJoin::And } else { DayJoin::Or },
-        pace: if minute || hour { Pace::Elapsed } else { Pace::Fixed },
+        day_join: if day_of_month || day_of_week {
+            DayJoin::And
+        } else {
+            DayJoin::Or
+        },
+        pace: if minute || hour {
+            Pace::Elapsed
+        } else {
+            Pace::Fixed
+        },
     };
     if expression.never_fires() {
         return Err(CronError {
@@ -250,7 +270,14 @@ fn parse_item(item: &str, start: usize, rule: &Rule) -> Result<u64, CronError> {
     };
     let (first, last) = if range == "*" {
         // Sunday is already in as 0.
-        (rule.min, rule.max.min(if rule.field == CronField::DayOfWeek { 6 } else { rule.max }))
+        (
+            rule.min,
+            rule.max.min(if rule.field == CronField::DayOfWeek {
+                6
+            } else {
+                rule.max
+            }),
+        )
     } else if let Some((first_text, last_text)) = range.split_once('-') {
         let first = parse_value(first_text, start, rule)?;
         let last_start = start + first_text.chars().count() + 1;
@@ -265,7 +292,11 @@ fn parse_item(item: &str, start: usize, rule: &Rule) -> Result<u64, CronError> {
                 format!("the range `{}` runs backwards", head(range)),
                 format!(
                     "write it as two, `{first}-{},{}-{last}`",
-                    if rule.field == CronField::DayOfWeek { 6 } else { rule.max },
+                    if rule.field == CronField::DayOfWeek {
+                        6
+                    } else {
+                        rule.max
+                    },
                     rule.min
                 ),
             ));
@@ -301,8 +332,12 @@ fn parse_item(item: &str, start: usize, rule: &Rule) -> Result<u64, CronError> {
                         position,
                         format!("the step {step} is beyond the field's {values} values"),
                         match rule.field {
-                            CronField::Minute => format!("for a rhythm write {{\"every\":\"{step}m\"}}"),
-                            CronField::Hour => format!("for a rhythm write {{\"every\":\"{step}h\"}}"),
+                            CronField::Minute => {
+                                format!("for a rhythm write {{\"every\":\"{step}m\"}}")
+                            }
+                            CronField::Hour => {
+                                format!("for a rhythm write {{\"every\":\"{step}h\"}}")
+                            }
                             _ => "name the value instead".to_owned(),
                         },
                     ));
@@ -317,12 +352,16 @@ fn parse_item(item: &str, start: usize, rule: &Rule) -> Result<u64, CronError> {
             }
         }
     };
-    Ok((first..=last).step_by(step).fold(0, |bits, value| bits | 1 << value))
+    Ok((first..=last)
+        .step_by(step)
+        .fold(0, |bits, value| bits | 1 << value))
 }
 
 /// Whether the step of `item` is digits alone; `usize::parse` would take a `+`.
 fn all_digits(item: &str, range: &str) -> bool {
-    item[range.len() + 1..].bytes().all(|byte| byte.is_ascii_digit())
+    item[range.len() + 1..]
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
 }
 
 fn parse_value(text: &str, start: usize, rule: &Rule) -> Result<u8, CronError> {
@@ -342,13 +381,19 @@ fn parse_value(text: &str, start: usize, rule: &Rule) -> Result<u8, CronError> {
         };
     }
     let named = |name: &str| {
-        rule.names.iter().position(|known| known.eq_ignore_ascii_case(name)).map(|at| at as u8)
+        rule.names
+            .iter()
+            .position(|known| known.eq_ignore_ascii_case(name))
+            .map(|at| at as u8)
     };
     if let Some(at) = named(text) {
         return Ok(rule.names_from + at);
     }
     if text.is_empty() {
-        return Err(refuse("a value is missing".to_owned(), format!("use {}", rule.example)));
+        return Err(refuse(
+            "a value is missing".to_owned(),
+            format!("use {}", rule.example),
+        ));
     }
     if text == "?" {
         return Err(refuse("`?` is not cron's".to_owned(), "use `*`".to_owned()));
@@ -363,7 +408,11 @@ fn parse_value(text: &str, start: usize, rule: &Rule) -> Result<u8, CronError> {
         Some(short) => format!("use `{}`", short.to_ascii_lowercase()),
         None => format!("use {}", rule.example),
     };
-    let known = if rule.names.is_empty() { "a number" } else { "a number or name" };
+    let known = if rule.names.is_empty() {
+        "a number"
+    } else {
+        "a number or name"
+    };
     Err(refuse(format!("`{}` is not {known}", head(text)), fix))
 }
 
@@ -374,7 +423,12 @@ fn chars_before(text: &str, part: &str) -> usize {
 }
 
 fn whole(position: usize, problem: impl Into<String>, fix: impl Into<String>) -> CronError {
-    CronError { field: None, position, problem: problem.into(), fix: fix.into() }
+    CronError {
+        field: None,
+        position,
+        problem: problem.into(),
+        fix: fix.into(),
+    }
 }
 
 /// The beginning of a text, short enough for a message.

@@ -43,7 +43,10 @@ impl CronExpression {
                 let end = settled.min(through);
                 while let Some(next) = self.next_after(cursor, zone).filter(|next| *next <= end) {
                     if steps_left == 0 {
-                        return FireCount { fires, exact: false };
+                        return FireCount {
+                            fires,
+                            exact: false,
+                        };
                     }
                     steps_left -= 1;
                     fires += 1;
@@ -125,7 +128,9 @@ impl CronExpression {
         }
         jiff::tz::Offset::UTC
             .to_timestamp(date.at(0, 0, 0, 0))
-            .map_or(floor, |midnight| Timestamp::from_jiff(midnight).minus(SETTLING))
+            .map_or(floor, |midnight| {
+                Timestamp::from_jiff(midnight).minus(SETTLING)
+            })
     }
 
     /// How many local times in `(after, through]` match.
@@ -164,5 +169,7 @@ impl CronExpression {
 fn settled_after(at: Timestamp, zone: &TimeZone) -> Timestamp {
     zone.preceding(at.plus(MICROSECOND).to_jiff())
         .next()
-        .map_or(at, |change| Timestamp::from_jiff(change.timestamp()).plus(SETTLING))
+        .map_or(at, |change| {
+            Timestamp::from_jiff(change.timestamp()).plus(SETTLING)
+        })
 }
