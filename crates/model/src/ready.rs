@@ -209,6 +209,51 @@ impl ReadyQueue {
         self.dropped.insert(run);
     }
 
+    /// Takes out every waiting run of a task, e.g. to cancel them with it.
+    pub fn take_task(&mut self, task: TaskId) -> Vec<Span> {
+        let mut taken = Vec::new();
+        for waiting in self.queues.values_mut() {
+            for spans in waiting.values_mut() {
+                let (of_task, rest) = spans.drain(..).partition(|span| span.task == task);
+                *spans = rest;
+                let of_task: VecDeque<Span> = of_task;
+                taken.extend(of_task);
+            }
+            waiting.retain(|_, spans| !spans.is_empty());
+        }
+        self.queues.retain(|_, waiting| !waiting.is_empty());
+        taken.extend(self.delayed.extract_if(.., |_, span| span.task == task).map(|(_, span)| span));
+        taken.extend(self.suspects.extract_if(.., |_, span| span.task == task).map(|(_, span)| span));
+        for span in &taken {
+            self.entries -= 1;
+            self.runs -= u64::from(span.count);
+            self.payload_bytes = self.payload_bytes.saturating_sub(span.payload_bytes());
+        }
+        // A run that was cancelled while it waited is over already: cut it out of its span.
+        let mut alive = Vec::with_capacity(taken.len());
+        for mut span in taken {
+            while span.count > 0 {
+                let until_dropped = (0..span.count)
+                    .find(|offset| self.dropped.contains(&RunId(span.first.0 + i64::from(*offset))))
+                    .filter(|_| !self.dropped.is_empty());
+                match until_dropped {
+                    None => {
+                        alive.push(span);
+                        break;
+                    }
+                    Some(offset) => {
+                        if offset > 0 {
+                            alive.push(span.take_front(offset));
+                        }
+                        let dropped = span.take_front(1);
+                        self.dropped.remove(&dropped.first);
+                    }
+                }
+            }
+        }
+        alive
+    }
+
     /// Holds back, or lets go, every waiting run of a task.
     pub fn set_paused(&mut self, task: TaskId, paused: bool) {
         if paused {
@@ -456,6 +501,22 @@ mod tests {
         queue.push(span(1, 1, 5)).unwrap();
         queue.drop_run(RunId(3));
         assert_eq!(ids(&queue.claim(&any(9))), [1, 2, 4, 5]);
+    }
+
+    #[test]
+    fn a_deleted_task_takes_its_runs_along_but_not_those_already_cancelled() {
+        let mut queue = ReadyQueue::new();
+        queue.learn(traits(1, 0, 3));
+        queue.learn(traits(2, 0, 3));
+        queue.push(span(1, 1, 5)).unwrap();
+        queue.push(span(2, 6, 1)).unwrap();
+        queue.push_delayed(Timestamp::from_seconds(9), span(1, 7, 1));
+        queue.drop_run(RunId(3));
+        let taken: Vec<(i64, u32)> =
+            queue.take_task(TaskId(1)).iter().map(|s| (s.first.0, s.count)).collect();
+        assert_eq!(taken, [(1, 2), (4, 2), (7, 1)]);
+        assert_eq!((queue.len(), queue.entries), (1, 1));
+        assert_eq!(ids(&queue.claim(&any(9))), [6]);
     }
 
     #[test]

@@ -8,10 +8,8 @@
 //! To add an operation: write it in the trait with its meaning, then in each backend in the file
 //! of its noun, then its test in `conformance`.
 
-pub mod conformance;
 pub mod error;
 pub mod observe;
-pub mod sqlite;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
