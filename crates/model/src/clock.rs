@@ -91,7 +91,9 @@ impl std::str::FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.parse::<jiff::Timestamp>()
             .map(Timestamp::from_jiff)
-            .map_err(|_| TimestampError { text: text.chars().take(40).collect() })
+            .map_err(|_| TimestampError {
+                text: text.chars().take(40).collect(),
+            })
     }
 }
 
@@ -129,7 +131,10 @@ impl Monotonic {
     }
 
     pub fn plus(self, duration: Duration) -> Self {
-        Monotonic(self.0.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
+        Monotonic(
+            self.0
+                .saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// How long ago `earlier` was; zero if it lies ahead.
@@ -153,9 +158,14 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "this module is the one reader of time")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this module is the one reader of time"
+    )]
     pub fn new() -> Self {
-        SystemClock { started: std::time::Instant::now() }
+        SystemClock {
+            started: std::time::Instant::now(),
+        }
     }
 }
 
@@ -166,7 +176,10 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "this module is the one reader of time")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this module is the one reader of time"
+    )]
     fn now(&self) -> Timestamp {
         let since_epoch = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
@@ -188,14 +201,18 @@ pub struct ManualClock {
 
 impl ManualClock {
     pub fn at(now: Timestamp) -> Self {
-        ManualClock { now: AtomicI64::new(now.0), monotonic: AtomicU64::new(0) }
+        ManualClock {
+            now: AtomicI64::new(now.0),
+            monotonic: AtomicU64::new(0),
+        }
     }
 
     /// Moves both clocks forward.
     pub fn advance(&self, duration: Duration) {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         self.monotonic.fetch_add(micros, Ordering::SeqCst);
-        self.now.fetch_add(i64::try_from(micros).unwrap_or(i64::MAX), Ordering::SeqCst);
+        self.now
+            .fetch_add(i64::try_from(micros).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 
     /// Steps the wall clock alone, as an administrator or NTP would.
@@ -220,7 +237,11 @@ mod tests {
 
     #[test]
     fn a_time_survives_its_text() {
-        for text in ["2026-12-24T18:00:00Z", "1969-12-31T23:59:59.999999Z", "2026-11-24T03:04:05.123456Z"] {
+        for text in [
+            "2026-12-24T18:00:00Z",
+            "1969-12-31T23:59:59.999999Z",
+            "2026-11-24T03:04:05.123456Z",
+        ] {
             let at: Timestamp = text.parse().unwrap();
             assert_eq!(at.to_string(), text);
         }
@@ -229,7 +250,10 @@ mod tests {
     #[test]
     fn arithmetic_stops_at_the_last_sayable_time() {
         assert_eq!(Timestamp::MAX.plus(Duration::MAX), Timestamp::MAX);
-        assert_eq!(Timestamp::from_seconds(5).since(Timestamp::from_seconds(9)), Duration::ZERO);
+        assert_eq!(
+            Timestamp::from_seconds(5).since(Timestamp::from_seconds(9)),
+            Duration::ZERO
+        );
     }
 
     #[test]

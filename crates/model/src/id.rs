@@ -104,7 +104,10 @@ pub fn check_slug(text: &str, chars_max: usize) -> Result<(), NameError> {
         return Err(NameError::Empty { max: chars_max });
     };
     if chars > chars_max {
-        return Err(NameError::TooLong { chars, max: chars_max });
+        return Err(NameError::TooLong {
+            chars,
+            max: chars_max,
+        });
     }
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
     if let Some(found) = text.chars().find(|c| !allowed(*c)) {
@@ -159,6 +162,9 @@ mod tests {
         assert!("-x".parse::<TaskName>().is_err());
         assert!("a".repeat(65).parse::<TaskName>().is_err());
         assert!("../etc".parse::<TaskName>().is_err());
-        assert_eq!("nightly-sync.v2".parse::<TaskName>().unwrap().as_str(), "nightly-sync.v2");
+        assert_eq!(
+            "nightly-sync.v2".parse::<TaskName>().unwrap().as_str(),
+            "nightly-sync.v2"
+        );
     }
 }

@@ -13,7 +13,10 @@ pub struct Invalid {
 
 impl Invalid {
     pub fn new(path: impl Into<String>, message: impl ToString) -> Self {
-        Invalid { path: path.into(), message: message.to_string() }
+        Invalid {
+            path: path.into(),
+            message: message.to_string(),
+        }
     }
 }
 

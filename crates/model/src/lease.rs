@@ -4,8 +4,8 @@
 //! An attempt count is therefore *derived*: the run's own count plus one for each live receipt
 //! with an epoch above the run's `settled_epoch`.
 
-use crate::id::{Epoch, RunId, WorkerName};
 use crate::Timestamp;
+use crate::id::{Epoch, RunId, WorkerName};
 
 /// The durable record of one claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,10 @@ pub struct Receipt {
 
 /// Run ids as sorted LEB128 deltas: about one byte a run.
 pub fn encode_ids(ids: &[RunId]) -> Vec<u8> {
-    debug_assert!(ids.is_sorted(), "receipts list their runs in ascending order");
+    debug_assert!(
+        ids.is_sorted(),
+        "receipts list their runs in ascending order"
+    );
     let mut bytes = Vec::with_capacity(ids.len() + 8);
     let mut previous = 0_i64;
     for id in ids {

@@ -9,10 +9,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use crate::id::{Epoch, RunId, TaskId};
+use crate::Timestamp;
+use crate::id::{RunId, TaskId};
 use crate::limits;
 use crate::run::Inputs;
-use crate::Timestamp;
 
 /// Which kind of hand can do a run; a claim asks for one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,7 +66,10 @@ impl Span {
     /// Cuts off up to `count` runs at the front.
     fn take_front(&mut self, count: u32) -> Span {
         let count = count.min(self.count);
-        let front = Span { count, ..self.clone() };
+        let front = Span {
+            count,
+            ..self.clone()
+        };
         self.first.0 += i64::from(count);
         self.count -= count;
         if let Some((_, index)) = &mut self.inputs {
@@ -124,11 +127,11 @@ impl ReadyQueue {
 
     /// Runs that wait, those backing off included.
     pub fn len(&self) -> u64 {
-        self.runs
+        self.runs - self.dropped.len() as u64
     }
 
     pub fn is_empty(&self) -> bool {
-        self.runs == 0
+        self.len() == 0
     }
 
     /// Whether another enqueue would go beyond the bound on memory.
@@ -214,16 +217,24 @@ impl ReadyQueue {
         let mut taken = Vec::new();
         for waiting in self.queues.values_mut() {
             for spans in waiting.values_mut() {
-                let (of_task, rest) = spans.drain(..).partition(|span| span.task == task);
+                let (of_task, rest): (VecDeque<Span>, VecDeque<Span>) =
+                    spans.drain(..).partition(|span| span.task == task);
                 *spans = rest;
-                let of_task: VecDeque<Span> = of_task;
                 taken.extend(of_task);
             }
             waiting.retain(|_, spans| !spans.is_empty());
         }
         self.queues.retain(|_, waiting| !waiting.is_empty());
-        taken.extend(self.delayed.extract_if(.., |_, span| span.task == task).map(|(_, span)| span));
-        taken.extend(self.suspects.extract_if(.., |_, span| span.task == task).map(|(_, span)| span));
+        taken.extend(
+            self.delayed
+                .extract_if(.., |_, span| span.task == task)
+                .map(|(_, span)| span),
+        );
+        taken.extend(
+            self.suspects
+                .extract_if(.., |_, span| span.task == task)
+                .map(|(_, span)| span),
+        );
         for span in &taken {
             self.entries -= 1;
             self.runs -= u64::from(span.count);
@@ -234,7 +245,10 @@ impl ReadyQueue {
         for mut span in taken {
             while span.count > 0 {
                 let until_dropped = (0..span.count)
-                    .find(|offset| self.dropped.contains(&RunId(span.first.0 + i64::from(*offset))))
+                    .find(|offset| {
+                        self.dropped
+                            .contains(&RunId(span.first.0 + i64::from(*offset)))
+                    })
                     .filter(|_| !self.dropped.is_empty());
                 match until_dropped {
                     None => {
@@ -269,7 +283,9 @@ impl ReadyQueue {
             if run_at > now {
                 return Some(run_at);
             }
-            let Some((_, span)) = self.delayed.pop_first() else { break };
+            let Some((_, span)) = self.delayed.pop_first() else {
+                break;
+            };
             self.runs -= 1;
             self.entries -= 1;
             if !self.dropped.remove(&span.first) {
@@ -294,9 +310,17 @@ impl ReadyQueue {
         self.claim_suspects(request, &mut taken);
         let mut room = request.runs_max.saturating_sub(taken.len());
         let keys: Vec<(String, Lane)> = if request.queues.is_empty() {
-            self.queues.keys().filter(|(_, lane)| *lane == request.lane).cloned().collect()
+            self.queues
+                .keys()
+                .filter(|(_, lane)| *lane == request.lane)
+                .cloned()
+                .collect()
         } else {
-            request.queues.iter().map(|queue| (queue.clone(), request.lane)).collect()
+            request
+                .queues
+                .iter()
+                .map(|queue| (queue.clone(), request.lane))
+                .collect()
         };
         // Without a preference the highest priority of all queues goes first; with one, the
         // named order holds.
@@ -305,7 +329,11 @@ impl ReadyQueue {
                 .iter()
                 .filter_map(|key| Some((self.head_priority(key)?, key)))
                 .reduce(|best, next| {
-                    if request.queues.is_empty() && next.0 > best.0 { next } else { best }
+                    if request.queues.is_empty() && next.0 > best.0 {
+                        next
+                    } else {
+                        best
+                    }
                 });
             let Some((priority, key)) = best else { break };
             let before = taken.len();
@@ -319,7 +347,10 @@ impl ReadyQueue {
     fn head_priority(&self, key: &(String, Lane)) -> Option<i16> {
         let waiting = self.queues.get(key)?;
         waiting.iter().find_map(|(priority, spans)| {
-            spans.iter().any(|span| !self.paused.contains(&span.task)).then_some(priority.0)
+            spans
+                .iter()
+                .any(|span| !self.paused.contains(&span.task))
+                .then_some(priority.0)
         })
     }
 
@@ -330,11 +361,17 @@ impl ReadyQueue {
         mut room: usize,
         taken: &mut Vec<Claimed>,
     ) {
-        let Some(waiting) = self.queues.get_mut(key) else { return };
-        let Some(spans) = waiting.get_mut(&Reverse(priority)) else { return };
+        let Some(waiting) = self.queues.get_mut(key) else {
+            return;
+        };
+        let Some(spans) = waiting.get_mut(&Reverse(priority)) else {
+            return;
+        };
         let mut held = VecDeque::new();
         while room > 0 {
-            let Some(mut span) = spans.pop_front() else { break };
+            let Some(mut span) = spans.pop_front() else {
+                break;
+            };
             if self.paused.contains(&span.task) {
                 held.push_back(span);
                 continue;
@@ -385,10 +422,13 @@ impl ReadyQueue {
         }
         let allowed = |span: &Span, queue: &ReadyQueue| {
             !queue.paused.contains(&span.task)
-                && queue.traits.get(&(span.task, span.rev)).is_some_and(|traits| {
-                    traits.lane == request.lane
-                        && (request.queues.is_empty() || request.queues.contains(&traits.queue))
-                })
+                && queue
+                    .traits
+                    .get(&(span.task, span.rev))
+                    .is_some_and(|traits| {
+                        traits.lane == request.lane
+                            && (request.queues.is_empty() || request.queues.contains(&traits.queue))
+                    })
         };
         let half = self.suspects.len().div_ceil(2).min(request.runs_max);
         let mut chosen: Vec<RunId> = Vec::new();
@@ -409,7 +449,9 @@ impl ReadyQueue {
             chosen.push(*run);
         }
         for run in chosen {
-            let Some(span) = self.suspects.remove(&run) else { continue };
+            let Some(span) = self.suspects.remove(&run) else {
+                continue;
+            };
             self.runs -= 1;
             self.entries -= 1;
             self.suspects_out.insert(run);
@@ -423,13 +465,6 @@ impl ReadyQueue {
             });
         }
     }
-}
-
-/// What a claim of an engine looks like once it is durable.
-#[derive(Clone, Debug)]
-pub struct Lease {
-    pub claimed: Claimed,
-    pub epoch: Epoch,
 }
 
 #[cfg(test)]
@@ -465,7 +500,11 @@ mod tests {
     }
 
     fn any(runs_max: usize) -> ClaimRequest {
-        ClaimRequest { lane: Lane::Slot, queues: vec![], runs_max }
+        ClaimRequest {
+            lane: Lane::Slot,
+            queues: vec![],
+            runs_max,
+        }
     }
 
     #[test]
@@ -500,7 +539,9 @@ mod tests {
         queue.learn(traits(1, 0, 3));
         queue.push(span(1, 1, 5)).unwrap();
         queue.drop_run(RunId(3));
+        assert_eq!(queue.len(), 4);
         assert_eq!(ids(&queue.claim(&any(9))), [1, 2, 4, 5]);
+        assert!(queue.is_empty());
     }
 
     #[test]
@@ -512,8 +553,11 @@ mod tests {
         queue.push(span(2, 6, 1)).unwrap();
         queue.push_delayed(Timestamp::from_seconds(9), span(1, 7, 1));
         queue.drop_run(RunId(3));
-        let taken: Vec<(i64, u32)> =
-            queue.take_task(TaskId(1)).iter().map(|s| (s.first.0, s.count)).collect();
+        let taken: Vec<(i64, u32)> = queue
+            .take_task(TaskId(1))
+            .iter()
+            .map(|s| (s.first.0, s.count))
+            .collect();
         assert_eq!(taken, [(1, 2), (4, 2), (7, 1)]);
         assert_eq!((queue.len(), queue.entries), (1, 1));
         assert_eq!(ids(&queue.claim(&any(9))), [6]);
@@ -524,7 +568,10 @@ mod tests {
         let mut queue = ReadyQueue::new();
         queue.learn(traits(1, 0, 3));
         queue.push_delayed(Timestamp::from_seconds(5), span(1, 1, 1));
-        assert_eq!(queue.promote(Timestamp::from_seconds(4)), Some(Timestamp::from_seconds(5)));
+        assert_eq!(
+            queue.promote(Timestamp::from_seconds(4)),
+            Some(Timestamp::from_seconds(5))
+        );
         assert!(queue.claim(&any(9)).is_empty());
         assert_eq!(queue.promote(Timestamp::from_seconds(5)), None);
         assert_eq!(ids(&queue.claim(&any(9))), [1]);
@@ -535,11 +582,20 @@ mod tests {
         let mut queue = ReadyQueue::new();
         queue.learn(traits(1, 0, 3));
         for id in 1..=8 {
-            queue.push_suspect(Span { attempt: 1, ..span(1, id, 1) });
+            queue.push_suspect(Span {
+                attempt: 1,
+                ..span(1, id, 1)
+            });
         }
-        queue.push_suspect(Span { attempt: 2, ..span(1, 9, 1) });
+        queue.push_suspect(Span {
+            attempt: 2,
+            ..span(1, 9, 1)
+        });
         assert_eq!(ids(&queue.claim(&any(64))), [1, 2, 3, 4, 5]);
-        assert!(queue.claim(&any(64)).is_empty(), "the next half waits for the first");
+        assert!(
+            queue.claim(&any(64)).is_empty(),
+            "the next half waits for the first"
+        );
         for id in 1..=5 {
             queue.settled(RunId(id));
         }
@@ -556,13 +612,22 @@ mod tests {
     fn a_batch_is_one_entry_and_knows_the_input_of_each_run() {
         let mut queue = ReadyQueue::new();
         queue.learn(traits(1, 0, 3));
-        let inputs = Inputs::from_spans((*b"0123456789").into(), (0..10).map(|i| i..i + 1).collect());
-        queue.push(Span { inputs: Some((inputs, 0)), ..span(1, 100, 10) }).unwrap();
+        let inputs =
+            Inputs::from_spans((*b"0123456789").into(), (0..10).map(|i| i..i + 1).collect());
+        queue
+            .push(Span {
+                inputs: Some((inputs, 0)),
+                ..span(1, 100, 10)
+            })
+            .unwrap();
         assert_eq!(queue.entries, 1);
         queue.claim(&any(4));
         let rest = queue.claim(&any(9));
         let (inputs, index) = rest[0].inputs.as_ref().unwrap();
-        assert_eq!((rest[0].run.0, inputs.get(*index as usize)), (104, Some(&b"4"[..])));
+        assert_eq!(
+            (rest[0].run.0, inputs.get(*index as usize)),
+            (104, Some(&b"4"[..]))
+        );
         assert_eq!(queue.payload_bytes, 0);
         assert_eq!(queue.entries, 0);
     }

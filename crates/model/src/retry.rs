@@ -35,7 +35,11 @@ impl RetryPolicy {
     /// again: jitter that may shorten the wait lets a crowd come back early together.
     pub fn delay(&self, attempt: u16, jitter: f64) -> Duration {
         let doublings = u32::from(attempt.saturating_sub(1)).min(31);
-        let step = self.backoff.0.saturating_mul(1 << doublings).min(self.max_backoff.0);
+        let step = self
+            .backoff
+            .0
+            .saturating_mul(1 << doublings)
+            .min(self.max_backoff.0);
         step + step.mul_f64(jitter.clamp(0.0, 1.0) / 2.0)
     }
 
@@ -43,18 +47,26 @@ impl RetryPolicy {
         if !(1..=limits::ATTEMPTS_MAX).contains(&self.max_attempts) {
             found.push(Invalid::new(
                 "/retry/max_attempts",
-                format!("is {}: use 1 (no retry) to {}", self.max_attempts, limits::ATTEMPTS_MAX),
+                format!(
+                    "is {}: use 1 (no retry) to {}",
+                    self.max_attempts,
+                    limits::ATTEMPTS_MAX
+                ),
             ));
         }
-        for (path, wait) in
-            [("/retry/backoff", &self.backoff), ("/retry/max_backoff", &self.max_backoff)]
-        {
+        for (path, wait) in [
+            ("/retry/backoff", &self.backoff),
+            ("/retry/max_backoff", &self.max_backoff),
+        ] {
             if wait.0 > limits::BACKOFF_MAX {
                 found.push(Invalid::new(path, "is longer than 7d"));
             }
         }
         if self.max_backoff.0 < self.backoff.0 {
-            found.push(Invalid::new("/retry/max_backoff", "is shorter than `backoff`"));
+            found.push(Invalid::new(
+                "/retry/max_backoff",
+                "is shorter than `backoff`",
+            ));
         }
     }
 }

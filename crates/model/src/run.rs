@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Timestamp;
 use crate::id::{Epoch, RunId, TaskName};
 use crate::task::TaskType;
-use crate::Timestamp;
 
 /// Where a run stands.
 ///
@@ -75,10 +75,13 @@ impl std::str::FromStr for RunState {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| {
-            let names: Vec<&str> = Self::ALL.iter().map(|state| state.as_str()).collect();
-            format!("`{text}` is not a state: use one of {}", names.join(", "))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| {
+                let names: Vec<&str> = Self::ALL.iter().map(|state| state.as_str()).collect();
+                format!("`{text}` is not a state: use one of {}", names.join(", "))
+            })
     }
 }
 
@@ -97,8 +100,12 @@ pub enum Trigger {
 }
 
 impl Trigger {
-    pub const ALL: [Trigger; 4] =
-        [Trigger::Schedule, Trigger::Manual, Trigger::Batch, Trigger::Replay];
+    pub const ALL: [Trigger; 4] = [
+        Trigger::Schedule,
+        Trigger::Manual,
+        Trigger::Batch,
+        Trigger::Replay,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -127,9 +134,12 @@ impl std::str::FromStr for Trigger {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|trigger| trigger.as_str() == text).ok_or_else(|| {
-            format!("`{text}` is not a trigger: use schedule, manual, batch or replay")
-        })
+        Self::ALL
+            .into_iter()
+            .find(|trigger| trigger.as_str() == text)
+            .ok_or_else(|| {
+                format!("`{text}` is not a trigger: use schedule, manual, batch or replay")
+            })
     }
 }
 
@@ -193,7 +203,10 @@ impl Inputs {
     /// Runs whose inputs are spans of `buffer`; an empty span is a run without input. Spans
     /// beyond the buffer read as empty.
     pub fn from_spans(buffer: Arc<[u8]>, spans: Vec<Range<u32>>) -> Self {
-        Inputs { buffer, spans: spans.into() }
+        Inputs {
+            buffer,
+            spans: spans.into(),
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -207,7 +220,9 @@ impl Inputs {
     /// The input of run `index`, if it has one.
     pub fn get(&self, index: usize) -> Option<&[u8]> {
         let span = self.spans.get(index)?;
-        self.buffer.get(span.start as usize..span.end as usize).filter(|bytes| !bytes.is_empty())
+        self.buffer
+            .get(span.start as usize..span.end as usize)
+            .filter(|bytes| !bytes.is_empty())
     }
 
     /// Bytes held, the spans included.

@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::Timestamp;
 use crate::human_duration::HumanDuration;
 use crate::id::{TaskId, TaskName, check_slug};
 use crate::invalid::Invalid;
 use crate::limits;
 use crate::retry::RetryPolicy;
 use crate::schedule::{CatchUp, Schedule};
-use crate::Timestamp;
 
 /// A task as written and read over HTTP. Every field but `name` and `do` has a default; an
 /// unknown field is an error.
@@ -199,7 +199,11 @@ impl Serialize for BuiltinAction {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             BuiltinAction::Backup { keep } if *keep != Self::BACKUP_KEEP_DEFAULT => {
-                BuiltinOptions { name: "backup".to_owned(), keep: Some(*keep) }.serialize(serializer)
+                BuiltinOptions {
+                    name: "backup".to_owned(),
+                    keep: Some(*keep),
+                }
+                .serialize(serializer)
             }
             other => serializer.serialize_str(other.name()),
         }
@@ -217,7 +221,10 @@ impl<'de> Deserialize<'de> for BuiltinAction {
             }
 
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<BuiltinOptions, E> {
-                Ok(BuiltinOptions { name: name.to_owned(), keep: None })
+                Ok(BuiltinOptions {
+                    name: name.to_owned(),
+                    keep: None,
+                })
             }
 
             fn visit_map<A: serde::de::MapAccess<'de>>(
@@ -244,7 +251,10 @@ impl BuiltinOptions {
     fn into_action(self) -> Result<BuiltinAction, String> {
         let plain = |action: BuiltinAction| match self.keep {
             None => Ok(action),
-            Some(_) => Err(format!("`keep` belongs to `backup`, not to `{}`", action.name())),
+            Some(_) => Err(format!(
+                "`keep` belongs to `backup`, not to `{}`",
+                action.name()
+            )),
         };
         match self.name.as_str() {
             "noop" => plain(BuiltinAction::Noop),
@@ -305,11 +315,19 @@ impl TaskSpec {
         if !(limits::PRIORITY_MIN..=limits::PRIORITY_MAX).contains(&self.priority) {
             found.push(Invalid::new(
                 "/priority",
-                format!("is {}: use {} to {}", self.priority, limits::PRIORITY_MIN, limits::PRIORITY_MAX),
+                format!(
+                    "is {}: use {} to {}",
+                    self.priority,
+                    limits::PRIORITY_MIN,
+                    limits::PRIORITY_MAX
+                ),
             ));
         }
         if self.timeout.0.is_zero() || self.timeout.0 > limits::TIMEOUT_MAX {
-            found.push(Invalid::new("/timeout", "must be more than 0 and at most 7d"));
+            found.push(Invalid::new(
+                "/timeout",
+                "must be more than 0 and at most 7d",
+            ));
         }
         self.retry.validate(&mut found);
         match &self.action {
@@ -327,10 +345,17 @@ impl HttpAction {
         if !METHODS.contains(&self.method.as_str()) {
             found.push(Invalid::new(
                 "/do/http/method",
-                format!("`{}` is not a method: use one of {}", self.method, METHODS.join(", ")),
+                format!(
+                    "`{}` is not a method: use one of {}",
+                    self.method,
+                    METHODS.join(", ")
+                ),
             ));
         }
-        let rest = self.url.strip_prefix("http://").or_else(|| self.url.strip_prefix("https://"));
+        let rest = self
+            .url
+            .strip_prefix("http://")
+            .or_else(|| self.url.strip_prefix("https://"));
         match rest {
             None => found.push(Invalid::new(
                 "/do/http/url",
@@ -339,7 +364,12 @@ impl HttpAction {
             Some(rest) if rest.is_empty() || rest.starts_with(['/', '?', '#']) => {
                 found.push(Invalid::new("/do/http/url", "names no host"));
             }
-            Some(rest) if rest.split(['/', '?', '#']).next().is_some_and(|a| a.contains('@')) => {
+            Some(rest)
+                if rest
+                    .split(['/', '?', '#'])
+                    .next()
+                    .is_some_and(|a| a.contains('@')) =>
+            {
                 found.push(Invalid::new(
                     "/do/http/url",
                     "carries a user name or password: use an Authorization header",
@@ -351,14 +381,19 @@ impl HttpAction {
             found.push(Invalid::new("/do/http/url", "is longer than 8 KiB"));
         }
         if self.url.chars().any(|c| c.is_control() || c == ' ') {
-            found.push(Invalid::new("/do/http/url", "holds a space or control character: encode it as %20"));
+            found.push(Invalid::new(
+                "/do/http/url",
+                "holds a space or control character: encode it as %20",
+            ));
         }
         if self.headers.len() > limits::HTTP_HEADERS_MAX {
             found.push(Invalid::new("/do/http/headers", "has more than 64 entries"));
         }
         for (name, value) in &self.headers {
             let token = !name.is_empty()
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
             if !token {
                 found.push(Invalid::new(
                     format!("/do/http/headers/{name}"),
@@ -397,7 +432,10 @@ impl ProcessAction {
         if self.argv.len() > limits::ARGV_MAX
             || self.argv.iter().map(String::len).sum::<usize>() > limits::ARGV_BYTES_MAX
         {
-            found.push(Invalid::new("/do/process/argv", "is longer than 1,000 entries or 96 KiB"));
+            found.push(Invalid::new(
+                "/do/process/argv",
+                "is longer than 1,000 entries or 96 KiB",
+            ));
         }
         let texts = self
             .argv
@@ -407,7 +445,10 @@ impl ProcessAction {
             .chain(self.env.values().map(|text| ("/do/process/env", text)));
         for (path, text) in texts {
             if text.contains('\0') {
-                found.push(Invalid::new(path, "holds a NUL character, which no argument can carry"));
+                found.push(Invalid::new(
+                    path,
+                    "holds a NUL character, which no argument can carry",
+                ));
             }
         }
         for name in self.env.keys() {
@@ -437,7 +478,8 @@ mod tests {
 
     #[test]
     fn a_minimal_task_gets_the_defaults_of_the_contract() {
-        let task = parse(r#"{"name": "ping", "do": {"http": {"url": "https://a.example/"}}}"#).unwrap();
+        let task =
+            parse(r#"{"name": "ping", "do": {"http": {"url": "https://a.example/"}}}"#).unwrap();
         assert!(task.validate().is_ok());
         let written = serde_json::to_value(&task).unwrap();
         assert_eq!(written["retry"]["max_attempts"], 3);
@@ -453,7 +495,8 @@ mod tests {
 
     #[test]
     fn an_unknown_field_or_kind_is_an_error_that_lists_the_known() {
-        let error = parse(r#"{"name": "a", "do": {"builtin": "noop"}, "shedule": {}}"#).unwrap_err();
+        let error =
+            parse(r#"{"name": "a", "do": {"builtin": "noop"}, "shedule": {}}"#).unwrap_err();
         assert!(error.to_string().contains("shedule"), "{error}");
         let error = parse(r#"{"name": "a", "do": {"fax": {}}}"#).unwrap_err();
         assert!(error.to_string().contains("process"), "{error}");
@@ -469,10 +512,23 @@ mod tests {
                 "retry": {"max_attempts": 0}}"#,
         )
         .unwrap();
-        let paths: Vec<String> =
-            task.validate().unwrap_err().into_iter().map(|invalid| invalid.path).collect();
-        for path in ["/queue", "/priority", "/timeout", "/retry/max_attempts", "/do/process/argv"] {
-            assert!(paths.iter().any(|p| p == path), "{path} is missing in {paths:?}");
+        let paths: Vec<String> = task
+            .validate()
+            .unwrap_err()
+            .into_iter()
+            .map(|invalid| invalid.path)
+            .collect();
+        for path in [
+            "/queue",
+            "/priority",
+            "/timeout",
+            "/retry/max_attempts",
+            "/do/process/argv",
+        ] {
+            assert!(
+                paths.iter().any(|p| p == path),
+                "{path} is missing in {paths:?}"
+            );
         }
     }
 
@@ -480,7 +536,10 @@ mod tests {
     fn built_ins_read_and_write_both_forms() {
         for (json, back) in [
             (r#""backup""#, r#""backup""#),
-            (r#"{"name":"backup","keep":3}"#, r#"{"name":"backup","keep":3}"#),
+            (
+                r#"{"name":"backup","keep":3}"#,
+                r#"{"name":"backup","keep":3}"#,
+            ),
             (r#"{"name":"backup"}"#, r#""backup""#),
         ] {
             let action: BuiltinAction = serde_json::from_str(json).unwrap();
@@ -498,8 +557,14 @@ mod tests {
             headers: BTreeMap::new(),
             body: None,
         };
-        assert_eq!(action("http://[::1]:80/x").literal_address(), Some("::1".parse().unwrap()));
-        assert_eq!(action("http://10.0.0.1:80").literal_address(), Some("10.0.0.1".parse().unwrap()));
+        assert_eq!(
+            action("http://[::1]:80/x").literal_address(),
+            Some("::1".parse().unwrap())
+        );
+        assert_eq!(
+            action("http://10.0.0.1:80").literal_address(),
+            Some("10.0.0.1".parse().unwrap())
+        );
         assert_eq!(action("http://a.example").literal_address(), None);
     }
 }

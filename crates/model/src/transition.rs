@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use crate::Timestamp;
 use crate::retry::RetryPolicy;
 use crate::run::RunState;
 use crate::task::OnCrash;
-use crate::Timestamp;
 
 /// How one attempt ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,9 +79,7 @@ pub fn settle(end: &AttemptEnd, given: &Circumstances<'_>) -> Decision {
     }
     let wait = match (end, advice) {
         (AttemptEnd::Lost, _) => Duration::ZERO,
-        (_, RetryAdvice::After(floor)) => {
-            given.retry.delay(given.attempt, given.jitter).max(floor)
-        }
+        (_, RetryAdvice::After(floor)) => given.retry.delay(given.attempt, given.jitter).max(floor),
         _ => given.retry.delay(given.attempt, given.jitter),
     };
     Decision::RetryAt(given.now.plus(wait))
@@ -97,21 +95,63 @@ mod tests {
         use RetryAdvice::{After, Never, Policy};
         let now = Timestamp::from_seconds(1_000);
         let end = Decision::End;
-        let at = |seconds| Decision::RetryAt(Timestamp::from_seconds(1_000 + seconds));
+        let at = |seconds: i64| Decision::RetryAt(Timestamp::from_seconds(1_000 + seconds));
         // (end, attempt of 3, on_crash, cancel asked for) → decision
         let table = [
-            (Completed, 1, OnCrash::Retry, false, end(RunState::Completed)),
+            (
+                Completed,
+                1,
+                OnCrash::Retry,
+                false,
+                end(RunState::Completed),
+            ),
             (Completed, 1, OnCrash::Retry, true, end(RunState::Completed)),
             (Failed(Policy), 1, OnCrash::Retry, false, at(1)),
             (Failed(Policy), 2, OnCrash::Retry, false, at(2)),
-            (Failed(Policy), 3, OnCrash::Retry, false, end(RunState::Failed)),
-            (Failed(Policy), 1, OnCrash::Retry, true, end(RunState::Cancelled)),
-            (Failed(Never), 1, OnCrash::Retry, false, end(RunState::Failed)),
-            (Failed(After(Duration::from_secs(60))), 1, OnCrash::Retry, false, at(60)),
-            (Failed(After(Duration::ZERO)), 1, OnCrash::Retry, false, at(1)),
+            (
+                Failed(Policy),
+                3,
+                OnCrash::Retry,
+                false,
+                end(RunState::Failed),
+            ),
+            (
+                Failed(Policy),
+                1,
+                OnCrash::Retry,
+                true,
+                end(RunState::Cancelled),
+            ),
+            (
+                Failed(Never),
+                1,
+                OnCrash::Retry,
+                false,
+                end(RunState::Failed),
+            ),
+            (
+                Failed(After(Duration::from_secs(60))),
+                1,
+                OnCrash::Retry,
+                false,
+                at(60),
+            ),
+            (
+                Failed(After(Duration::ZERO)),
+                1,
+                OnCrash::Retry,
+                false,
+                at(1),
+            ),
             (TimedOut, 1, OnCrash::Fail, false, at(1)),
             (TimedOut, 3, OnCrash::Fail, false, end(RunState::Failed)),
-            (Cancelled, 1, OnCrash::Retry, false, end(RunState::Cancelled)),
+            (
+                Cancelled,
+                1,
+                OnCrash::Retry,
+                false,
+                end(RunState::Cancelled),
+            ),
             (Lost, 1, OnCrash::Retry, false, at(0)),
             (Lost, 3, OnCrash::Retry, false, end(RunState::Failed)),
             (Lost, 1, OnCrash::Fail, false, end(RunState::Interrupted)),
