@@ -6,6 +6,7 @@
 //! a view that is read ignores fields it does not know.
 
 pub mod batch;
+pub mod info;
 pub mod page;
 pub mod problem;
 pub mod run;
