@@ -6,6 +6,8 @@
 //! a view that is read ignores fields it does not know.
 
 pub mod batch;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod info;
 pub mod page;
 pub mod problem;
@@ -15,6 +17,8 @@ pub mod task;
 pub mod task_log;
 pub mod telemetry;
 
+/// The nouns that views are made of, for those who see the API only.
+pub use autom8_model as model;
 pub use batch::BatchAccepted;
 pub use page::PageMeta;
 pub use problem::{Problem, ProblemCode};
