@@ -11,6 +11,7 @@
 //! command line needs of store and engine without a server.
 
 pub mod error;
+pub mod extract;
 pub mod lifecycle;
 pub mod listen;
 pub mod middleware;
@@ -18,6 +19,7 @@ pub mod router;
 pub mod routes;
 pub mod state;
 pub mod telemetry;
+mod wiring;
 
 pub use error::ApiProblem;
 pub use state::AppState;

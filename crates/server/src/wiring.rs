@@ -1,0 +1,115 @@
+//! The one place where the parts are put together.
+
+use std::sync::Arc;
+
+use autom8_config::{Config, Listen};
+use autom8_engine::executors::{BuiltinExecutor, HttpExecutor, Network, NetworkPolicy};
+use autom8_engine::{Engine, EngineConfig, EngineParts, Executor};
+use autom8_model::{Clock, Monotonic};
+use autom8_store::Store;
+use autom8_store::error::OpenError;
+use axum::Router;
+
+use crate::lifecycle::Lifecycle;
+use crate::middleware::Edge;
+use crate::middleware::host_guard::HostGuard;
+use crate::middleware::lanes::{Lanes, MONITORING_IN_FLIGHT_MAX, ORDINARY_IN_FLIGHT_MAX};
+use crate::router;
+use crate::routes::health::HealthBody;
+use crate::state::{AppState, Parts};
+use crate::telemetry::Telemetry;
+
+/// What is there before anything runs.
+pub(crate) struct Foundation {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) store: Arc<dyn Store>,
+}
+
+/// Starts the engine and what measures it. `started` is when the process began to start.
+pub(crate) fn start(foundation: Foundation, started: Monotonic) -> AppState {
+    let Foundation {
+        config,
+        clock,
+        telemetry,
+        store,
+    } = foundation;
+    let engine = Engine::start(
+        EngineConfig {
+            slots: config.executors.slots as usize,
+            ..EngineConfig::default()
+        },
+        EngineParts {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            executors: executors(&config),
+            observer: Arc::new(autom8_engine::observer::Unobserved),
+        },
+    );
+    AppState::new(Parts {
+        health: HealthBody::new(&config.server.environment),
+        started_at: clock.now().minus(clock.monotonic().since(started)),
+        started,
+        lifecycle: Arc::new(Lifecycle::default()),
+        config: Arc::new(config),
+        store,
+        engine,
+        clock,
+        telemetry,
+    })
+}
+
+fn executors(config: &Config) -> Vec<Arc<dyn Executor>> {
+    let policy = NetworkPolicy {
+        // Whoever may call the API without a key can reach these addresses without it, too.
+        open_private: config.server.listen.is_local(),
+        allow_networks: config
+            .executors
+            .http
+            .allow_networks
+            .iter()
+            // Both crates write networks alike, and neither may use the other.
+            .filter_map(|network| network.to_string().parse::<Network>().ok())
+            .collect(),
+    };
+    vec![
+        Arc::new(HttpExecutor::new(policy)),
+        Arc::new(BuiltinExecutor::new([])),
+    ]
+}
+
+/// Every route behind its middleware.
+pub(crate) fn router(state: &AppState) -> Router {
+    let host_guard = match state.config.server.listen {
+        Listen::Tcp { .. } => HostGuard::Loopback {
+            allowed_hosts: Vec::new(),
+        },
+        Listen::Unix(_) => HostGuard::Off,
+    };
+    let edge = Edge {
+        clock: Arc::clone(&state.clock),
+        telemetry: Arc::clone(&state.telemetry),
+        host_guard,
+        lanes: Lanes::new(ORDINARY_IN_FLIGHT_MAX, MONITORING_IN_FLIGHT_MAX),
+    };
+    router::router(state.clone(), Arc::new(edge))
+}
+
+/// An open store, and what opening it had to mend.
+pub(crate) struct OpenedStore {
+    pub(crate) store: Arc<dyn Store>,
+    /// Runs that a crash interrupted, settled by their tasks' rules.
+    pub(crate) runs_taken_back: u64,
+}
+
+pub(crate) async fn open_store(
+    config: &Config,
+    _clock: Arc<dyn Clock>,
+    _telemetry: &Telemetry,
+) -> Result<OpenedStore, OpenError> {
+    Err(OpenError::Other {
+        path: config.storage.directory.clone(),
+        reason: "this build has no storage backend".to_owned(),
+    })
+}
