@@ -4,3 +4,8 @@
 pub mod health;
 pub mod info;
 pub mod root;
+pub mod run_log;
+pub mod runs;
+pub mod scheduler;
+pub mod task_logs;
+pub mod tasks;
