@@ -48,8 +48,12 @@ const HEADERS_KEPT: [HeaderName; 6] = [
 ];
 /// What of a task's headers may follow a redirect to another origin. Everything else may be a
 /// secret under a name of its own, e.g. `X-Api-Key`.
-const HEADERS_FOR_ANYONE: [HeaderName; 4] =
-    [header::ACCEPT, header::ACCEPT_LANGUAGE, header::CONTENT_TYPE, header::USER_AGENT];
+const HEADERS_FOR_ANYONE: [HeaderName; 4] = [
+    header::ACCEPT,
+    header::ACCEPT_LANGUAGE,
+    header::CONTENT_TYPE,
+    header::USER_AGENT,
+];
 
 /// Runs `http` tasks.
 pub struct HttpExecutor {
@@ -62,7 +66,11 @@ pub struct HttpExecutor {
 
 impl HttpExecutor {
     pub fn new(policy: NetworkPolicy) -> Self {
-        HttpExecutor { policy, client: OnceLock::new(), random: Mutex::new(Random::from_os()) }
+        HttpExecutor {
+            policy,
+            client: OnceLock::new(),
+            random: Mutex::new(Random::from_os()),
+        }
     }
 
     fn client(&self) -> Result<&Client, Stop> {
@@ -76,7 +84,9 @@ impl HttpExecutor {
                 .build()
                 .map_err(|error| describe(&error))
         });
-        built.as_ref().map_err(|error| Stop::retry(format!("no HTTP client: {error}")))
+        built
+            .as_ref()
+            .map_err(|error| Stop::retry(format!("no HTTP client: {error}")))
     }
 
     /// `00-<trace>-<span>-01` as of W3C Trace Context.
@@ -93,30 +103,44 @@ impl HttpExecutor {
         let traceparent = self.traceparent();
         for _ in 0..=REDIRECTS_MAX {
             self.check_url(&hop.url)?;
-            context.log.note(&format!("{} {}", hop.method, shown(&hop.url)));
+            context
+                .log
+                .note(&format!("{} {}", hop.method, shown(&hop.url)));
             let mut request = client
                 .request(hop.method.clone(), hop.url.clone())
                 .headers(own_headers(&hop.headers, context, &traceparent)?);
             if let Some(body) = &hop.body {
                 request = request.body(body.clone());
             }
-            let response = request.send().await.map_err(|error| Stop::transport(&hop, &error))?;
+            let response = request
+                .send()
+                .await
+                .map_err(|error| Stop::transport(&hop, &error))?;
             match hop.follow(&response) {
                 Some(next) => hop = next,
                 None => return self.answer(&hop, response, context).await,
             }
         }
-        Err(Stop::never(format!("{}: redirected more than {REDIRECTS_MAX} times", hop.shown())))
+        Err(Stop::never(format!(
+            "{}: redirected more than {REDIRECTS_MAX} times",
+            hop.shown()
+        )))
     }
 
     /// Hosts that are written as addresses pass no resolver; they are checked here.
     fn check_url(&self, url: &Url) -> Result<(), Stop> {
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(Stop::never(format!("{}: neither http nor https", shown(url))));
+            return Err(Stop::never(format!(
+                "{}: neither http nor https",
+                shown(url)
+            )));
         }
-        let literal: Option<IpAddr> = url
-            .host_str()
-            .and_then(|host| host.trim_start_matches('[').trim_end_matches(']').parse().ok());
+        let literal: Option<IpAddr> = url.host_str().and_then(|host| {
+            host.trim_start_matches('[')
+                .trim_end_matches(']')
+                .parse()
+                .ok()
+        });
         match literal.map(|address| self.policy.check(address)) {
             Some(Err(refusal)) => Err(Stop::never(refusal.to_string())),
             _ => Ok(()),
@@ -131,11 +155,15 @@ impl HttpExecutor {
     ) -> Result<Ended, Stop> {
         let status = response.status();
         let headers = response.headers().clone();
-        context.log.note(&format!("answered {}", status_text(status)));
+        context
+            .log
+            .note(&format!("answered {}", status_text(status)));
         let mut body = Vec::new();
         let mut whole = true;
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| Stop::transport(hop, &error))?
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| Stop::transport(hop, &error))?
         {
             let room = ANSWER_BYTES_MAX - body.len();
             let chunk = &chunk[..chunk.len().min(room)];
@@ -192,11 +220,17 @@ struct Stop {
 
 impl Stop {
     fn never(error: String) -> Self {
-        Stop { error, retry: RetryAdvice::Never }
+        Stop {
+            error,
+            retry: RetryAdvice::Never,
+        }
     }
 
     fn retry(error: String) -> Self {
-        Stop { error, retry: RetryAdvice::Policy }
+        Stop {
+            error,
+            retry: RetryAdvice::Policy,
+        }
     }
 
     fn transport(hop: &Hop, error: &reqwest::Error) -> Self {
@@ -223,7 +257,10 @@ fn describe(error: &reqwest::Error) -> String {
     while let Some(cause) = source {
         let text = cause.to_string();
         // Many wrappers only repeat what they wrap.
-        if !causes.iter().any(|known| known.contains(&text) || text.contains("for url")) {
+        if !causes
+            .iter()
+            .any(|known| known.contains(&text) || text.contains("for url"))
+        {
             causes.push(text);
         }
         source = cause.source();
@@ -268,7 +305,12 @@ impl Hop {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        Ok(Hop { method, url, headers, body })
+        Ok(Hop {
+            method,
+            url,
+            headers,
+            body,
+        })
     }
 
     /// Where a redirect leads, or `None` if `response` is the answer.
@@ -294,10 +336,20 @@ impl Hop {
         };
         if !turns_to_get {
             let (method, body) = (self.method.clone(), self.body.clone());
-            return Some(Hop { method, url, headers, body });
+            return Some(Hop {
+                method,
+                url,
+                headers,
+                body,
+            });
         }
         headers.remove(header::CONTENT_TYPE);
-        Some(Hop { method: Method::GET, url, headers, body: None })
+        Some(Hop {
+            method: Method::GET,
+            url,
+            headers,
+            body: None,
+        })
     }
 
     fn shown(&self) -> String {
@@ -316,7 +368,9 @@ fn own_headers(
         HeaderValue::from_str(text).map_err(|error| Stop::never(format!("`{text}`: {error}")))
     };
     let mut headers = headers.clone();
-    headers.entry("idempotency-key").or_insert(value(&context.idempotency_key())?);
+    headers
+        .entry("idempotency-key")
+        .or_insert(value(&context.idempotency_key())?);
     headers.entry("traceparent").or_insert(value(traceparent)?);
     headers.insert("x-autom8-run", value(&context.run.to_string())?);
     headers.insert("x-autom8-attempt", value(&context.attempt.to_string())?);

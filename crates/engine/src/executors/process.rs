@@ -35,8 +35,9 @@ use crate::timer;
 
 /// What a child inherits. Everything else of the server's environment may be a secret; a task
 /// names what more it needs in `env`.
-const INHERITED: [&str; 9] =
-    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"];
+const INHERITED: [&str; 9] = [
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR",
+];
 const INHERITED_PREFIX: &str = "LC_";
 /// Output that is still in the pipes after the end. Nobody is left to write more, so this only
 /// bounds what a process that could not be found might hold open.
@@ -79,11 +80,18 @@ impl ProcessExecutor {
             }
             remove_leftovers(&config.input_directory);
         }
-        ProcessExecutor { config, strays: strays.clone(), spawner: Spawner::new(strays) }
+        ProcessExecutor {
+            config,
+            strays: strays.clone(),
+            spawner: Spawner::new(strays),
+        }
     }
 
     fn command(&self, action: &ProcessAction, context: &RunContext, input: &Path) -> Command {
-        let (program, arguments) = action.argv.split_first().map_or(("", &[][..]), |(p, a)| (p, a));
+        let (program, arguments) = action
+            .argv
+            .split_first()
+            .map_or(("", &[][..]), |(p, a)| (p, a));
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -94,7 +102,11 @@ impl ProcessExecutor {
             .env("AUTOM8_ATTEMPT", context.attempt.to_string())
             .env("AUTOM8_TASK", context.task.spec.name.as_str())
             .env("AUTOM8_INPUT_FILE", input)
-            .stdin(if action.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdin(if action.stdin.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         if let Some(directory) = &action.cwd {
@@ -108,7 +120,9 @@ impl ProcessExecutor {
             Ok(input) => input,
             Err(error) => {
                 let directory = self.config.input_directory.display();
-                return Ended::failed(format!("the input cannot be written in {directory}: {error}"));
+                return Ended::failed(format!(
+                    "the input cannot be written in {directory}: {error}"
+                ));
             }
         };
         let mark = vec![
@@ -162,7 +176,10 @@ impl ProcessExecutor {
             }
         }
         if gone.strays > 0 {
-            context.log.note(&format!("ended {} processes that it left behind", gone.strays));
+            context.log.note(&format!(
+                "ended {} processes that it left behind",
+                gone.strays
+            ));
         }
         match gone.status {
             _ if stopped => Ended::Cancelled,
@@ -197,9 +214,8 @@ fn inherited(
 ) -> HashMap<OsString, OsString> {
     environment
         .filter(|(name, _)| {
-            name.to_str().is_some_and(|name| {
-                INHERITED.contains(&name) || name.starts_with(INHERITED_PREFIX)
-            })
+            name.to_str()
+                .is_some_and(|name| INHERITED.contains(&name) || name.starts_with(INHERITED_PREFIX))
         })
         .collect()
 }
@@ -216,9 +232,14 @@ fn write_input(directory: &Path, input: &[u8]) -> io::Result<NamedTempFile> {
 }
 
 fn remove_leftovers(directory: &Path) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(INPUT_PREFIX)
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(INPUT_PREFIX)
             && let Err(error) = std::fs::remove_file(entry.path())
         {
             tracing::warn!(%error, path = %entry.path().display(), "a leftover input stays");
@@ -228,7 +249,11 @@ fn remove_leftovers(directory: &Path) {
 
 fn cannot_start(action: &ProcessAction, error: &io::Error) -> Ended {
     let program = action.argv.first().map_or("", String::as_str);
-    let cwd = action.cwd.as_deref().map(|cwd| format!(" in {cwd}")).unwrap_or_default();
+    let cwd = action
+        .cwd
+        .as_deref()
+        .map(|cwd| format!(" in {cwd}"))
+        .unwrap_or_default();
     let message = format!("cannot start `{program}`{cwd}: {error}");
     match error.kind() {
         io::ErrorKind::NotFound => Ended::failed_for_good(format!(
@@ -245,9 +270,14 @@ fn cannot_start(action: &ProcessAction, error: &io::Error) -> Ended {
 fn read_status(status: ExitStatus, last_words: &[u8]) -> Ended {
     let (what, result) = match (status.code(), status.signal()) {
         (Some(0), _) => {
-            return Ended::Completed { result: Some(br#"{"exit_code":0}"#.to_vec()) };
+            return Ended::Completed {
+                result: Some(br#"{"exit_code":0}"#.to_vec()),
+            };
         }
-        (Some(code), _) => (format!("exit code {code}"), format!(r#"{{"exit_code":{code}}}"#)),
+        (Some(code), _) => (
+            format!("exit code {code}"),
+            format!(r#"{{"exit_code":{code}}}"#),
+        ),
         (None, Some(signal)) => {
             let name = match signal {
                 6 => " (SIGABRT)",
@@ -256,20 +286,29 @@ fn read_status(status: ExitStatus, last_words: &[u8]) -> Ended {
                 15 => " (SIGTERM)",
                 _ => "",
             };
-            (format!("killed by signal {signal}{name}"), format!(r#"{{"signal":{signal}}}"#))
+            (
+                format!("killed by signal {signal}{name}"),
+                format!(r#"{{"signal":{signal}}}"#),
+            )
         }
         (None, None) => (format!("ended as {status}"), "null".to_owned()),
     };
     let text = String::from_utf8_lossy(last_words);
-    let last_line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    let last_line = text
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty());
     let error = match last_line {
         Some(line) => format!("{what}: {line}"),
         None => what,
     };
     match Ended::failed(error) {
-        Ended::Failed { error, retry, .. } => {
-            Ended::Failed { error, retry, result: Some(result.into_bytes()) }
-        }
+        Ended::Failed { error, retry, .. } => Ended::Failed {
+            error,
+            retry,
+            result: Some(result.into_bytes()),
+        },
         other => other,
     }
 }

@@ -21,9 +21,7 @@ pub struct NetworkPolicy {
 /// Why an address is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error(
-        "{0} belongs to a metadata service or to the local link, which HTTP tasks never reach"
-    )]
+    #[error("{0} belongs to a metadata service or to the local link, which HTTP tasks never reach")]
     Never(IpAddr),
     #[error(
         "{address} is a loopback or private address: to let HTTP tasks reach it, add it to \
@@ -50,7 +48,10 @@ impl NetworkPolicy {
             return Err(Refusal::Unusable(address));
         }
         let private = PRIVATE.iter().any(|network| network.contains(address));
-        let listed = self.allow_networks.iter().any(|network| network.contains(address));
+        let listed = self
+            .allow_networks
+            .iter()
+            .any(|network| network.contains(address));
         if private && !self.open_private && !listed {
             return Err(Refusal::Private { address });
         }
@@ -61,7 +62,9 @@ impl NetworkPolicy {
 /// The IPv4 address that an IPv6 address leads to, if it is of a form that does: mapped and
 /// compatible addresses, NAT64 and 6to4. Else the address itself.
 fn embedded(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
     let [a, b, c, d, e, f, g, h] = v6.segments();
     let v4 = |high: u16, low: u16| {
         let [first, second] = high.to_be_bytes();
@@ -129,12 +132,18 @@ pub struct Network {
 
 const fn v4(octets: [u8; 4], prefix_bits: u8) -> Network {
     let [a, b, c, d] = octets;
-    Network { address: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix_bits }
+    Network {
+        address: IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
+        prefix_bits,
+    }
 }
 
 const fn v6(segments: [u16; 8], prefix_bits: u8) -> Network {
     let [a, b, c, d, e, f, g, h] = segments;
-    Network { address: IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)), prefix_bits }
+    Network {
+        address: IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)),
+        prefix_bits,
+    }
 }
 
 impl Network {
@@ -178,9 +187,14 @@ impl FromStr for Network {
             let address: IpAddr = address.parse().ok()?;
             let bits_max = bits_of(&address);
             let prefix_bits = prefix.map_or(Some(bits_max), |prefix| prefix.parse().ok())?;
-            (prefix_bits <= bits_max).then_some(Network { address, prefix_bits })
+            (prefix_bits <= bits_max).then_some(Network {
+                address,
+                prefix_bits,
+            })
         };
-        parse().ok_or_else(|| NetworkError { text: text.chars().take(60).collect() })
+        parse().ok_or_else(|| NetworkError {
+            text: text.chars().take(60).collect(),
+        })
     }
 }
 
@@ -200,7 +214,10 @@ mod tests {
     #[test]
     fn every_kind_of_address_has_its_verdict() {
         let closed = NetworkPolicy::default();
-        let open = NetworkPolicy { open_private: true, ..NetworkPolicy::default() };
+        let open = NetworkPolicy {
+            open_private: true,
+            ..NetworkPolicy::default()
+        };
         // address, closed, with private networks open
         let table = [
             ("93.184.216.34", "open", "open"),
@@ -266,18 +283,39 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_setting_and_the_value_to_add() {
-        let refusal = NetworkPolicy::default().check("10.1.2.3".parse().unwrap()).unwrap_err();
+        let refusal = NetworkPolicy::default()
+            .check("10.1.2.3".parse().unwrap())
+            .unwrap_err();
         let message = refusal.to_string();
-        assert!(message.contains("executors.http.allow_networks"), "{message}");
+        assert!(
+            message.contains("executors.http.allow_networks"),
+            "{message}"
+        );
         assert!(message.contains("[\"10.1.2.3/32\"]"), "{message}");
     }
 
     #[test]
     fn networks_are_read_with_and_without_their_bits() {
-        assert_eq!("10.0.0.0/8".parse::<Network>().unwrap().to_string(), "10.0.0.0/8");
-        assert_eq!("10.1.2.3".parse::<Network>().unwrap().to_string(), "10.1.2.3/32");
-        assert_eq!("fd00::/8".parse::<Network>().unwrap().to_string(), "fd00::/8");
-        for bad in ["10.0.0.0/33", "fd00::/129", "10.0.0/8", "example.org", "", "10.0.0.0/-1"] {
+        assert_eq!(
+            "10.0.0.0/8".parse::<Network>().unwrap().to_string(),
+            "10.0.0.0/8"
+        );
+        assert_eq!(
+            "10.1.2.3".parse::<Network>().unwrap().to_string(),
+            "10.1.2.3/32"
+        );
+        assert_eq!(
+            "fd00::/8".parse::<Network>().unwrap().to_string(),
+            "fd00::/8"
+        );
+        for bad in [
+            "10.0.0.0/33",
+            "fd00::/129",
+            "10.0.0/8",
+            "example.org",
+            "",
+            "10.0.0.0/-1",
+        ] {
             let message = bad.parse::<Network>().unwrap_err().to_string();
             assert!(message.contains("10.0.0.0/8"), "{message}");
         }

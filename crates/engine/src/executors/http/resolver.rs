@@ -60,6 +60,9 @@ mod tests {
         let policy = NetworkPolicy::default();
         let permitted_of = |found: &[SocketAddr]| permitted(&policy, found.iter().copied());
         assert_eq!(permitted_of(&found), Ok(vec![found[1]]));
-        assert_eq!(permitted_of(&found[..1]), Err(Refusal::Never(found[0].ip())));
+        assert_eq!(
+            permitted_of(&found[..1]),
+            Err(Refusal::Never(found[0].ip()))
+        );
     }
 }

@@ -15,7 +15,9 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         Err(_) => {
             let parser = DateTimeParser::new();
             let until = parser.parse_timestamp(value).ok()?;
-            let sent = parser.parse_timestamp(headers.get(DATE)?.to_str().ok()?).ok()?;
+            let sent = parser
+                .parse_timestamp(headers.get(DATE)?.to_str().ok()?)
+                .ok()?;
             Duration::from_secs(u64::try_from(until.as_second() - sent.as_second()).unwrap_or(0))
         }
     };
@@ -38,11 +40,23 @@ mod tests {
     fn seconds_and_dates_are_read_and_nonsense_is_ignored() {
         let date = ("date", "Tue, 24 Nov 2026 08:00:00 GMT");
         assert_eq!(read(&[("retry-after", "120")]), Some(120));
-        assert_eq!(read(&[("retry-after", "Tue, 24 Nov 2026 08:01:30 GMT"), date]), Some(90));
-        assert_eq!(read(&[("retry-after", "Tue, 24 Nov 2026 07:00:00 GMT"), date]), Some(0));
-        assert_eq!(read(&[("retry-after", "Tue, 24 Nov 2026 08:01:30 GMT")]), None);
+        assert_eq!(
+            read(&[("retry-after", "Tue, 24 Nov 2026 08:01:30 GMT"), date]),
+            Some(90)
+        );
+        assert_eq!(
+            read(&[("retry-after", "Tue, 24 Nov 2026 07:00:00 GMT"), date]),
+            Some(0)
+        );
+        assert_eq!(
+            read(&[("retry-after", "Tue, 24 Nov 2026 08:01:30 GMT")]),
+            None
+        );
         assert_eq!(read(&[("retry-after", "soon"), date]), None);
         assert_eq!(read(&[]), None);
-        assert_eq!(read(&[("retry-after", "99999999999")]), Some(limits::BACKOFF_MAX.as_secs()));
+        assert_eq!(
+            read(&[("retry-after", "99999999999")]),
+            Some(limits::BACKOFF_MAX.as_secs())
+        );
     }
 }

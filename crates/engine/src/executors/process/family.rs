@@ -67,7 +67,10 @@ impl Family {
         let server = getpid();
         // SAFETY: between fork and exec only two system calls are made; they neither allocate
         // nor take a lock.
-        #[allow(unsafe_code, reason = "nobody but the child itself can ask for its death signal")]
+        #[allow(
+            unsafe_code,
+            reason = "nobody but the child itself can ask for its death signal"
+        )]
         unsafe {
             command.pre_exec(move || {
                 set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -86,9 +89,21 @@ impl Family {
                 .ok_or_else(|| io::Error::other("the child has no number"))?;
             Ok((child, leader))
         })?;
-        let pidfd = pidfd_open(leader, PidfdFlags::NONBLOCK).ok().and_then(watch);
-        let members = Members { child, leader, pidfd, over: false, mark, strays };
-        Ok(Family { members: Some(members), runtime: runtime.clone() })
+        let pidfd = pidfd_open(leader, PidfdFlags::NONBLOCK)
+            .ok()
+            .and_then(watch);
+        let members = Members {
+            child,
+            leader,
+            pidfd,
+            over: false,
+            mark,
+            strays,
+        };
+        Ok(Family {
+            members: Some(members),
+            runtime: runtime.clone(),
+        })
     }
 
     pub(super) fn take_pipes(&mut self) -> Pipes {
@@ -99,7 +114,11 @@ impl Family {
                 stdout: child.stdout.take(),
                 stderr: child.stderr.take(),
             },
-            None => Pipes { stdin: None, stdout: None, stderr: None },
+            None => Pipes {
+                stdin: None,
+                stdout: None,
+                stderr: None,
+            },
         }
     }
 
@@ -125,7 +144,10 @@ impl Family {
                 self.members = None;
                 gone
             }
-            None => Gone { status: Err(io::Error::other("it is gone already")), strays: 0 },
+            None => Gone {
+                status: Err(io::Error::other("it is gone already")),
+                strays: 0,
+            },
         }
     }
 }

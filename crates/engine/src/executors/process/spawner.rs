@@ -32,13 +32,21 @@ struct Order {
 
 impl Spawner {
     pub(super) fn new(strays: Arc<Strays>) -> Self {
-        Spawner { strays, orders: Mutex::new(None) }
+        Spawner {
+            strays,
+            orders: Mutex::new(None),
+        }
     }
 
     /// Starts a child. `mark` are entries of its environment by which its descendants are known.
     pub(super) async fn spawn(&self, command: Command, mark: Vec<String>) -> io::Result<Family> {
         let (reply, started) = oneshot::channel();
-        let order = Order { command, mark, runtime: Handle::current(), reply };
+        let order = Order {
+            command,
+            mark,
+            runtime: Handle::current(),
+            reply,
+        };
         self.send(order)?;
         started.await.map_err(|_| gone())?
     }
@@ -54,7 +62,9 @@ impl Spawner {
                 .spawn(move || carry_out(&receiver, &strays))?;
             *orders = Some(sender);
         }
-        let sent = orders.as_ref().is_some_and(|sender| sender.send(order).is_ok());
+        let sent = orders
+            .as_ref()
+            .is_some_and(|sender| sender.send(order).is_ok());
         if sent { Ok(()) } else { Err(gone()) }
     }
 }

@@ -44,8 +44,13 @@ impl Strays {
     /// Reaps adopted orphans that have died.
     pub(super) fn reap(&self) {
         // A start under way may take a while: the next time will do.
-        let Some(own) = self.own.try_lock() else { return };
-        for pid in children(getpid()).into_iter().filter(|pid| !own.contains(pid)) {
+        let Some(own) = self.own.try_lock() else {
+            return;
+        };
+        for pid in children(getpid())
+            .into_iter()
+            .filter(|pid| !own.contains(pid))
+        {
             if let Some(stat) = Stat::read(pid) {
                 reap_if_dead(pid, &stat);
             }
@@ -78,7 +83,9 @@ fn round(own: &HashSet<Pid>, group: Pid, mark: &[String], ended: &mut HashSet<Pi
         if own.contains(&pid) {
             continue;
         }
-        let Some(stat) = Stat::read(pid) else { continue };
+        let Some(stat) = Stat::read(pid) else {
+            continue;
+        };
         if reap_if_dead(pid, &stat) {
             continue;
         }
