@@ -10,3 +10,6 @@ pub use http::HttpExecutor;
 pub use http::network::{Network, NetworkError, NetworkPolicy};
 pub use noop::Noop;
 pub use process::{ProcessConfig, ProcessExecutor};
+
+#[cfg(test)]
+mod one_run;

@@ -16,7 +16,6 @@ use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,7 +27,6 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::process::Command;
 
 use self::spawner::Spawner;
-use self::strays::Strays;
 use crate::executor::{Ended, Executor, RunContext};
 use crate::run_log::RunLog;
 use crate::timer;
@@ -65,13 +63,11 @@ pub struct ProcessConfig {
 /// only so can runs that fork themselves away be found, ended and reaped.
 pub struct ProcessExecutor {
     config: ProcessConfig,
-    strays: Arc<Strays>,
     spawner: Spawner,
 }
 
 impl ProcessExecutor {
     pub fn new(config: ProcessConfig) -> Self {
-        let strays = Arc::new(Strays::default());
         if config.enabled {
             if let Err(error) =
                 rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
@@ -82,8 +78,7 @@ impl ProcessExecutor {
         }
         ProcessExecutor {
             config,
-            strays: strays.clone(),
-            spawner: Spawner::new(strays),
+            spawner: Spawner::default(),
         }
     }
 
@@ -151,7 +146,7 @@ impl ProcessExecutor {
                 () = family.exited() => break false,
                 () = context.cancel.cancelled() => break true,
                 () = &mut traffic, if !traffic_over => traffic_over = true,
-                () = timer::sleep(REAP_PERIOD) => self.strays.reap(),
+                () = timer::sleep(REAP_PERIOD) => strays::reap(),
             }
         };
         if stopped {

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{
@@ -15,7 +14,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::runtime::Handle;
 
-use super::strays::Strays;
+use super::strays;
 use crate::timer;
 
 /// From SIGTERM to SIGKILL.
@@ -38,7 +37,6 @@ struct Members {
     /// Whether the child was reaped.
     over: bool,
     mark: Vec<String>,
-    strays: Arc<Strays>,
 }
 
 pub(super) struct Pipes {
@@ -60,7 +58,6 @@ impl Family {
         mut command: Command,
         mark: Vec<String>,
         runtime: Handle,
-        strays: Arc<Strays>,
     ) -> io::Result<Family> {
         let _context = runtime.enter();
         command.process_group(0);
@@ -81,7 +78,7 @@ impl Family {
                 Ok(())
             });
         }
-        let (child, leader) = strays.register(|| {
+        let (child, leader) = strays::register(|| {
             let child = command.spawn()?;
             let leader = child
                 .id()
@@ -98,7 +95,6 @@ impl Family {
             pidfd,
             over: false,
             mark,
-            strays,
         };
         Ok(Family {
             members: Some(members),
@@ -203,7 +199,7 @@ impl Members {
     async fn end(&mut self) -> Gone {
         let _ = kill_process_group(self.leader, Signal::KILL);
         let status = self.reap().await;
-        let strays = self.strays.end(self.leader, &self.mark).await;
+        let strays = strays::end(self.leader, &self.mark).await;
         Gone { status, strays }
     }
 
@@ -211,7 +207,7 @@ impl Members {
         // It has exited, so this does not wait.
         let status = self.child.wait().await;
         self.over = true;
-        self.strays.unregister(self.leader);
+        strays::unregister(self.leader);
         status
     }
 }
@@ -221,7 +217,7 @@ impl Drop for Members {
         if !self.over {
             let _ = kill_process_group(self.leader, Signal::KILL);
             // Tokio reaps children that it was given no time to wait for.
-            self.strays.unregister(self.leader);
+            strays::unregister(self.leader);
         }
     }
 }

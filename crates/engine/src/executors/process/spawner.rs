@@ -6,7 +6,7 @@
 //! slow file system, off the threads that serve requests.
 
 use std::io;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 
 use parking_lot::Mutex;
 use tokio::process::Command;
@@ -14,10 +14,9 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::family::Family;
-use super::strays::Strays;
 
+#[derive(Default)]
 pub(super) struct Spawner {
-    strays: Arc<Strays>,
     /// Started with the first child: a server without process tasks does without the thread.
     orders: Mutex<Option<mpsc::Sender<Order>>>,
 }
@@ -31,13 +30,6 @@ struct Order {
 }
 
 impl Spawner {
-    pub(super) fn new(strays: Arc<Strays>) -> Self {
-        Spawner {
-            strays,
-            orders: Mutex::new(None),
-        }
-    }
-
     /// Starts a child. `mark` are entries of its environment by which its descendants are known.
     pub(super) async fn spawn(&self, command: Command, mark: Vec<String>) -> io::Result<Family> {
         let (reply, started) = oneshot::channel();
@@ -56,10 +48,9 @@ impl Spawner {
         if orders.is_none() {
             // At most one order a slot is under way, so the channel needs no bound of its own.
             let (sender, receiver) = mpsc::channel();
-            let strays = self.strays.clone();
             std::thread::Builder::new()
                 .name("autom8-spawn".to_owned())
-                .spawn(move || carry_out(&receiver, &strays))?;
+                .spawn(move || carry_out(&receiver))?;
             *orders = Some(sender);
         }
         let sent = orders
@@ -73,9 +64,9 @@ fn gone() -> io::Error {
     io::Error::other("the thread that starts processes is gone")
 }
 
-fn carry_out(orders: &mpsc::Receiver<Order>, strays: &Arc<Strays>) {
+fn carry_out(orders: &mpsc::Receiver<Order>) {
     while let Ok(order) = orders.recv() {
-        let started = Family::spawn(order.command, order.mark, order.runtime, strays.clone());
+        let started = Family::spawn(order.command, order.mark, order.runtime);
         let _ = order.reply.send(started);
     }
 }

@@ -5,7 +5,7 @@
 //! which run it belongs to. One that also clears its environment is found no more, and is only
 //! reaped: nothing short of a container holds a process that wants to get away.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -19,70 +19,61 @@ use crate::timer;
 const ROUNDS_MAX: usize = 50;
 const ROUND_PAUSE: Duration = Duration::from_millis(5);
 
-/// The children that this process started itself. All others were adopted.
-#[derive(Debug, Default)]
-pub(super) struct Strays {
-    /// Held while a child is started: until it is in here it would look like a stray.
-    own: Mutex<HashSet<Pid>>,
+/// The children that executors of this process started; all others were adopted. To be children
+/// is a fact of the process, so this is one for all executors. It is held while a child is
+/// started: until that is in here, it would look like a stray.
+static OWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+pub(super) fn register<T>(spawn: impl FnOnce() -> io::Result<(T, Pid)>) -> io::Result<(T, Pid)> {
+    let mut own = OWN.lock();
+    let (child, pid) = spawn()?;
+    own.insert(pid.as_raw_pid());
+    Ok((child, pid))
 }
 
-impl Strays {
-    pub(super) fn register<T>(
-        &self,
-        spawn: impl FnOnce() -> io::Result<(T, Pid)>,
-    ) -> io::Result<(T, Pid)> {
-        let mut own = self.own.lock();
-        let (child, pid) = spawn()?;
-        own.insert(pid);
-        Ok((child, pid))
-    }
+pub(super) fn unregister(pid: Pid) {
+    OWN.lock().remove(&pid.as_raw_pid());
+}
 
-    pub(super) fn unregister(&self, pid: Pid) {
-        self.own.lock().remove(&pid);
+/// Reaps adopted orphans that have died.
+pub(super) fn reap() {
+    // A start under way may take a while: the next time will do.
+    let Some(own) = OWN.try_lock() else { return };
+    for pid in adopted(&own) {
+        if let Some(stat) = Stat::read(pid) {
+            reap_if_dead(pid, &stat);
+        }
     }
+}
 
-    /// Reaps adopted orphans that have died.
-    pub(super) fn reap(&self) {
-        // A start under way may take a while: the next time will do.
-        let Some(own) = self.own.try_lock() else {
-            return;
+/// Ends what is left of a run, by its mark, and reaps it together with what died in `group`.
+/// Returns how many had to be ended.
+pub(super) async fn end(group: Pid, mark: &[String]) -> usize {
+    let mut ended = BTreeSet::new();
+    for _ in 0..ROUNDS_MAX {
+        // A start under way may take a while: never wait for it on this thread.
+        let left = match OWN.try_lock() {
+            Some(own) => round(&own, group, mark, &mut ended),
+            None => true,
         };
-        for pid in children(getpid())
-            .into_iter()
-            .filter(|pid| !own.contains(pid))
-        {
-            if let Some(stat) = Stat::read(pid) {
-                reap_if_dead(pid, &stat);
-            }
+        if !left {
+            break;
         }
+        timer::sleep(ROUND_PAUSE).await;
     }
+    ended.len()
+}
 
-    /// Ends what is left of a run, by its mark, and reaps it together with what died in `group`.
-    /// Returns how many had to be ended.
-    pub(super) async fn end(&self, group: Pid, mark: &[String]) -> usize {
-        let mut ended = HashSet::new();
-        for _ in 0..ROUNDS_MAX {
-            // A start under way may take a while: never wait for it on this thread.
-            let left = match self.own.try_lock() {
-                Some(own) => round(&own, group, mark, &mut ended),
-                None => true,
-            };
-            if !left {
-                break;
-            }
-            timer::sleep(ROUND_PAUSE).await;
-        }
-        ended.len()
-    }
+fn adopted(own: &BTreeSet<i32>) -> Vec<Pid> {
+    let mut adopted = children(getpid());
+    adopted.retain(|pid| !own.contains(&pid.as_raw_pid()));
+    adopted
 }
 
 /// One look at the adopted children. Returns whether something of the run is still there.
-fn round(own: &HashSet<Pid>, group: Pid, mark: &[String], ended: &mut HashSet<Pid>) -> bool {
+fn round(own: &BTreeSet<i32>, group: Pid, mark: &[String], ended: &mut BTreeSet<i32>) -> bool {
     let mut left = false;
-    for pid in children(getpid()) {
-        if own.contains(&pid) {
-            continue;
-        }
+    for pid in adopted(own) {
         let Some(stat) = Stat::read(pid) else {
             continue;
         };
@@ -93,7 +84,7 @@ fn round(own: &HashSet<Pid>, group: Pid, mark: &[String], ended: &mut HashSet<Pi
             left = true;
             for member in with_descendants(pid) {
                 if kill_process(member, Signal::KILL).is_ok() {
-                    ended.insert(member);
+                    ended.insert(member.as_raw_pid());
                 }
             }
         } else if stat.group == group.as_raw_pid() {
