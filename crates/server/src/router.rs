@@ -56,6 +56,17 @@ pub(crate) const ENDPOINTS: &[(&str, &str, &str)] = &[
     ("POST", "/api/v1/scheduler/jobs/{name}/run", "The same as running the task"),
     ("POST", "/api/v1/scheduler/jobs/{name}/pause", "The same as pausing the task"),
     ("POST", "/api/v1/scheduler/jobs/{name}/resume", "The same as resuming the task"),
+    ("GET", "/api/v1/metrics", "Health and performance report; text by Accept"),
+    ("GET", "/api/v1/metrics/system", "Hardware, as this process may use it"),
+    ("GET", "/api/v1/metrics/stream", "The report each second, as events"),
+    ("GET", "/metrics", "For Prometheus"),
+    ("GET", "/api/v1/performance/stats", "Request percentiles"),
+    ("GET", "/api/v1/performance/system", "The same as /api/v1/metrics/system"),
+    ("GET", "/api/v1/performance/health", "Verdict, issues and what to do"),
+    ("POST", "/api/v1/performance/cache/clear", "Empty the server's caches"),
+    ("GET", "/api/v1/slo", "Objectives, budgets and burn"),
+    ("GET", "/api/v1/slow_log", "Slow requests, statements and runs"),
+    ("GET", "/api/v1/logs/errors", "Recent errors"),
 ];
 
 /// The whole API behind its middleware.
@@ -74,6 +85,11 @@ fn api() -> Router<AppState> {
         .merge(routes::run_log::routes())
         .merge(routes::task_logs::routes())
         .merge(routes::scheduler::routes())
+        .merge(routes::metrics::routes())
+        .merge(routes::performance::routes())
+        .merge(routes::slo::routes())
+        .merge(routes::slow_log::routes())
+        .merge(routes::error_log::routes())
 }
 
 /// Gives routes their fallbacks and their middleware.
