@@ -64,7 +64,7 @@ impl Span {
     }
 
     /// Cuts off up to `count` runs at the front.
-    fn take_front(&mut self, count: u32) -> Span {
+    pub fn take_front(&mut self, count: u32) -> Span {
         let count = count.min(self.count);
         let front = Span {
             count,
@@ -295,6 +295,13 @@ impl ReadyQueue {
             }
         }
         None
+    }
+
+    /// When the next delay is over.
+    pub fn next_run_at(&self) -> Option<Timestamp> {
+        self.delayed
+            .first_key_value()
+            .map(|((run_at, _), _)| *run_at)
     }
 
     /// A claimed run is over, or went back to waiting: its half may be followed by the next.

@@ -191,13 +191,22 @@ pub struct Inputs {
 impl Inputs {
     /// One run without input.
     pub fn none() -> Self {
-        Inputs::from_spans(Arc::from([]), vec![0..0])
+        Inputs {
+            buffer: Arc::from([]),
+            spans: Arc::from([Range::default()]),
+        }
     }
 
     /// One run with one input.
     pub fn one(input: &[u8]) -> Self {
         let length = u32::try_from(input.len()).unwrap_or(u32::MAX);
-        Inputs::from_spans(input.into(), vec![0..length])
+        Inputs {
+            buffer: input.into(),
+            spans: Arc::from([Range {
+                start: 0,
+                end: length,
+            }]),
+        }
     }
 
     /// Runs whose inputs are spans of `buffer`; an empty span is a run without input. Spans

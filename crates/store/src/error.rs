@@ -21,10 +21,17 @@ pub enum StoreError {
     Unavailable { why: String },
     /// A row does not say what it should. Answer 500, and look at the named place.
     #[error("damaged data in {table}, row {row}: {what}")]
-    Corrupt { table: String, row: i64, what: String },
+    Corrupt {
+        table: String,
+        row: i64,
+        what: String,
+    },
     /// The database refused a statement in a way that no caller can mend.
     #[error("{statement}: {message}")]
-    Backend { statement: &'static str, message: String },
+    Backend {
+        statement: &'static str,
+        message: String,
+    },
 }
 
 /// Why a store cannot be opened, with the fix in the message.
@@ -41,19 +48,25 @@ pub enum OpenError {
     #[error(
         "{path} was written by a newer autom8 (schema {found}; this one knows {known}).\n  Fix: start the newer autom8, or restore a backup from before the upgrade: autom8 backup restore"
     )]
-    NewerSchema { path: PathBuf, found: i64, known: i64 },
+    NewerSchema {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
     #[error(
         "migration {version} of {path} is not the one this autom8 carries (checksum differs).\n  Fix: the file was changed by hand or by another build; restore a backup: autom8 backup restore"
     )]
     ChangedMigration { path: PathBuf, version: i64 },
-    #[error(
-        "{path} is not an autom8 database.\n  Fix: choose another directory with --data"
-    )]
+    #[error("{path} is not an autom8 database.\n  Fix: choose another directory with --data")]
     Foreign { path: PathBuf },
     #[error(
         "only {free_bytes} bytes are free on the file system of {path}; {needed_bytes} are needed to start safely.\n  Fix: free some space, or choose another directory with --data"
     )]
-    DiskFull { path: PathBuf, free_bytes: u64, needed_bytes: u64 },
+    DiskFull {
+        path: PathBuf,
+        free_bytes: u64,
+        needed_bytes: u64,
+    },
     #[error(
         "cannot write in {path}: {reason}.\n  Fix: give this user write access (chown or chmod), or choose another directory with --data"
     )]

@@ -10,6 +10,7 @@
 
 pub mod error;
 pub mod observe;
+pub mod sqlite;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -180,13 +181,15 @@ pub struct TypeTotals {
 impl Totals {
     /// All types together.
     pub fn sum(&self) -> TypeTotals {
-        self.by_type.iter().fold(TypeTotals::default(), |sum, (_, one)| TypeTotals {
-            completed: sum.completed + one.completed,
-            failed: sum.failed + one.failed,
-            interrupted: sum.interrupted + one.interrupted,
-            cancelled: sum.cancelled + one.cancelled,
-            running: sum.running + one.running,
-        })
+        self.by_type
+            .iter()
+            .fold(TypeTotals::default(), |sum, (_, one)| TypeTotals {
+                completed: sum.completed + one.completed,
+                failed: sum.failed + one.failed,
+                interrupted: sum.interrupted + one.interrupted,
+                cancelled: sum.cancelled + one.cancelled,
+                running: sum.running + one.running,
+            })
     }
 }
 
@@ -268,11 +271,16 @@ pub struct Enqueued {
 
 impl Enqueued {
     pub fn iter(&self) -> impl Iterator<Item = RunId> + '_ {
-        self.ids.iter().flat_map(|(first, last)| (first.0..=last.0).map(RunId))
+        self.ids
+            .iter()
+            .flat_map(|(first, last)| (first.0..=last.0).map(RunId))
     }
 
     pub fn count(&self) -> u64 {
-        self.ids.iter().map(|(first, last)| (last.0 - first.0 + 1) as u64).sum()
+        self.ids
+            .iter()
+            .map(|(first, last)| (last.0 - first.0 + 1) as u64)
+            .sum()
     }
 }
 

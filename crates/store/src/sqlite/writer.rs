@@ -1,0 +1,603 @@
+//! The one thread that writes. It takes what waits, writes it as one group under one sync, and only
+//! then answers: every waiting write shares the cost of durability.
+//!
+//! Within a group small writes and single runs come first, then finishes, then slices of batches,
+//! then claims, so that a claim can take runs that the same group accepts: one sync from call to
+//! start. What the writer knows is [`Memory`]; it runs ahead of the file by the group being
+//! written, and is built anew from the file if that group fails. Readers see a change only after
+//! its commit.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use autom8_model::{
+    BootId, Clock, Epoch, RunId, RunState, Task, TaskId, TaskName, TaskType, Timestamp, limits,
+};
+use rusqlite::Connection;
+use rustc_hash::FxHashMap;
+
+use super::SqlResult;
+use super::claims::{LiveClaim, PendingClaim};
+use super::inbox::{Command, Inbox, PendingFinish, Reply, Taken};
+use super::memory::{Memory, type_index};
+use super::run_log::LogFiles;
+use super::runs::{BatchInProgress, PendingEnqueue};
+use super::segments;
+use super::shared::Shared;
+use super::tasks::Sweep;
+use crate::{DeletedTask, Result, RetentionPolicy, StoreError, StoreObserver, TypeTotals};
+
+/// The longest the writer waits for something to do: segments age, and deadlines of claims pass.
+const IDLE_WAIT: Duration = Duration::from_secs(1);
+/// Rows of batches that a group takes even when finishes alone would fill it.
+const BATCH_ROWS_MIN: usize = limits::GROUP_ROWS_MAX / 4;
+
+/// An operation that is neither a run's acceptance nor its end: done by the next group, whole or
+/// not at all. See [`Operation`], its one implementation.
+pub(crate) trait SmallWrite: Send {
+    fn apply(&mut self, writer: &mut Writer, group: &mut Group) -> Result<(), Failure>;
+    fn answer(self: Box<Self>, outcome: Result<()>);
+}
+
+/// Statements to run within a group's transaction, and whom to tell. An error undoes this operation
+/// alone; so memory is changed last, when no statement can fail any more.
+pub(crate) struct Operation<T, F> {
+    run: Option<F>,
+    made: Option<T>,
+    reply: Reply<T>,
+}
+
+impl<T, F> Operation<T, F> {
+    pub(crate) fn new(run: F, reply: Reply<T>) -> Self {
+        Operation {
+            run: Some(run),
+            made: None,
+            reply,
+        }
+    }
+}
+
+impl<T, F> SmallWrite for Operation<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Writer, &mut Group) -> Result<T, Failure> + Send,
+{
+    fn apply(&mut self, writer: &mut Writer, group: &mut Group) -> Result<(), Failure> {
+        if let Some(run) = self.run.take() {
+            self.made = Some(run(writer, group)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<()>) {
+        let answer = match (outcome, self.made) {
+            (Ok(()), Some(made)) => Ok(made),
+            (Err(error), _) => Err(error),
+            // Applied and answered without an error, it has made something.
+            (Ok(()), None) => Err(StoreError::Unavailable {
+                why: "nothing was done".to_owned(),
+            }),
+        };
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// Why a small write did not happen.
+pub(crate) enum Failure {
+    /// The caller's answer; the group goes on.
+    Refused(StoreError),
+    /// A statement failed; what becomes of the group depends on how.
+    Sql(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Failure::Sql(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Failure::Refused(error)
+    }
+}
+
+type Answer = Box<dyn FnOnce(Option<&StoreError>) + Send>;
+
+/// What one group has to do, by kind, in the order in which it is done.
+struct Work {
+    given_back: Vec<Epoch>,
+    small: Vec<Box<dyn SmallWrite>>,
+    deletions: Vec<(TaskName, Reply<DeletedTask>)>,
+    singles: Vec<PendingEnqueue>,
+    finishes: Vec<PendingFinish>,
+}
+
+impl Work {
+    fn commands(&self) -> usize {
+        self.given_back.len()
+            + self.small.len()
+            + self.deletions.len()
+            + self.singles.len()
+            + self.finishes.len()
+    }
+}
+
+/// A task that changed.
+pub(crate) enum TaskChange {
+    Put(Arc<Task>),
+    Delete(TaskId),
+}
+
+/// One transaction, and what becomes visible with it.
+#[derive(Default)]
+pub(crate) struct Group {
+    pub now: Timestamp,
+    /// Rows written.
+    pub rows: usize,
+    pub epoch_moved: bool,
+    /// Ends to add to the lifetime counts.
+    pub ended: FxHashMap<(usize, RunState), u64>,
+    pub settled: Vec<(Arc<LiveClaim>, usize)>,
+    pub claims_opened: Vec<Arc<LiveClaim>>,
+    pub claims_closed: Vec<Epoch>,
+    pub cancels: Vec<(RunId, bool)>,
+    pub leases: Vec<(Arc<LiveClaim>, Timestamp)>,
+    pub tasks: Vec<TaskChange>,
+    pub segments_changed: bool,
+    pub hidden_over: Vec<RunId>,
+    /// Files to unlink once no row points to them.
+    pub logs_dropped: Vec<i64>,
+    answers: Vec<Answer>,
+}
+
+impl Group {
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Group {
+            now,
+            ..Group::default()
+        }
+    }
+
+    pub(crate) fn answer(&mut self, answer: impl FnOnce(Option<&StoreError>) + Send + 'static) {
+        self.answers.push(Box::new(answer));
+    }
+
+    pub(crate) fn count_end(&mut self, task_type: TaskType, state: RunState) {
+        *self
+            .ended
+            .entry((type_index(task_type), state))
+            .or_default() += 1;
+    }
+}
+
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Arc<dyn StoreObserver>,
+    pub(crate) boot: BootId,
+    pub(crate) retention: RetentionPolicy,
+    pub(crate) memory: Memory,
+    pub(crate) logs: LogFiles,
+    pub(crate) pending_claims: Vec<PendingClaim>,
+    pub(crate) batches: VecDeque<BatchInProgress>,
+    pub(crate) sweeps: VecDeque<Sweep>,
+    pub(crate) stale_finishes: u64,
+    pub(crate) closing: bool,
+    /// Set when the background checkpoint has left a tail that only the writer can take.
+    pub(crate) checkpoint_tail: Arc<AtomicBool>,
+}
+
+impl Writer {
+    /// Runs until the inbox is closed and everything in it is answered.
+    pub(crate) fn run(mut self) {
+        loop {
+            let wait = self.wait();
+            let taken = self.inbox.take(wait);
+            self.closing = taken.closed;
+            self.write(taken);
+            if self.checkpoint_tail.swap(false, Ordering::Relaxed) {
+                super::checkpoint::take_tail(&self.connection);
+            }
+            if self.closing
+                && self.batches.is_empty()
+                && self.sweeps.is_empty()
+                && self.inbox.waiting() == 0
+            {
+                break;
+            }
+        }
+        // With the log folded into the file, the next start has nothing to replay.
+        let _ = self
+            .connection
+            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+
+    /// How long nothing can be due.
+    fn wait(&mut self) -> Duration {
+        if !self.batches.is_empty() || !self.sweeps.is_empty() {
+            return Duration::ZERO;
+        }
+        if self.pending_claims.is_empty() {
+            return IDLE_WAIT;
+        }
+        let now = self.clock.monotonic();
+        let claims = self
+            .pending_claims
+            .iter()
+            .map(|claim| claim.until.since(now))
+            .min();
+        let run_at = self.memory.ready.next_run_at().map(|run_at| {
+            run_at
+                .since(self.clock.now())
+                .max(Duration::from_micros(100))
+        });
+        [claims, run_at]
+            .into_iter()
+            .flatten()
+            .fold(IDLE_WAIT, Duration::min)
+    }
+
+    fn write(&mut self, taken: Taken) {
+        let mut small = Vec::new();
+        let mut singles = Vec::new();
+        let mut given_back = Vec::new();
+        let mut deletions = Vec::new();
+        for command in taken.urgent {
+            match command {
+                Command::Small(write) => small.push(write),
+                Command::Enqueue(enqueue) => singles.push(enqueue),
+                Command::Claim(claim) => self.pending_claims.push(claim),
+                Command::GiveBack(epoch) => given_back.push(epoch),
+                Command::DeleteTask(name, reply) => deletions.push((name, reply)),
+                Command::Finish(_) => {}
+            }
+        }
+        let work = Work {
+            small,
+            singles,
+            given_back,
+            deletions,
+            finishes: taken.finishes,
+        };
+        self.batches
+            .extend(taken.batches.into_iter().map(BatchInProgress::new));
+        let now = self.clock.now();
+        self.memory.ready.promote(now);
+        let mut group = Group::at(now);
+        let started = self.clock.monotonic();
+        let waiting = work.commands() + self.batches.len();
+        if waiting > 0 {
+            self.observer.waiting(waiting);
+        }
+        let written = self
+            .connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .and_then(|()| self.fill(&mut group, work))
+            .and_then(|()| self.seal(&mut group));
+        match written {
+            Ok(()) => {
+                if group.rows > 0 {
+                    let took = self.clock.monotonic().since(started);
+                    self.observer.commit(took.as_micros() as u64, group.rows);
+                }
+                self.publish(group);
+            }
+            Err(error) => self.give_up(group, &error),
+        }
+    }
+
+    fn fill(&mut self, group: &mut Group, work: Work) -> SqlResult<()> {
+        for epoch in work.given_back {
+            self.give_back(epoch, group)?;
+        }
+        for write in work.small {
+            self.apply(group, write)?;
+        }
+        for (name, reply) in work.deletions {
+            self.delete_task(&name, reply, group)?;
+        }
+        for enqueue in work.singles {
+            self.enqueue_whole(enqueue, group)?;
+        }
+        for finish in work.finishes {
+            self.finish(finish, group)?;
+        }
+        let room = limits::GROUP_ROWS_MAX
+            .saturating_sub(group.rows)
+            .max(BATCH_ROWS_MIN);
+        let room = self.write_batches(room, group)?;
+        self.sweep(room, group)?;
+        self.grant_claims(group)
+    }
+
+    /// One operation in a savepoint of its own: its refusal leaves no trace, and its neighbours
+    /// in the group alone.
+    fn apply(&mut self, group: &mut Group, mut write: Box<dyn SmallWrite>) -> SqlResult<()> {
+        self.connection
+            .prepare_cached("SAVEPOINT operation")?
+            .execute([])?;
+        let outcome = write.apply(self, group);
+        let answer = match outcome {
+            Ok(()) => {
+                group.rows += 1;
+                Ok(())
+            }
+            Err(Failure::Sql(error)) if condemns_group(&error) => {
+                let answer = self.store_error(&error);
+                write.answer(Err(answer));
+                return Err(error);
+            }
+            Err(failure) => {
+                self.connection
+                    .prepare_cached("ROLLBACK TO operation")?
+                    .execute([])?;
+                Err(match failure {
+                    Failure::Refused(error) => error,
+                    Failure::Sql(error) => self.store_error(&error),
+                })
+            }
+        };
+        self.connection
+            .prepare_cached("RELEASE operation")?
+            .execute([])?;
+        group.answer(move |failed| {
+            write.answer(match failed {
+                Some(error) => Err(error.clone()),
+                None => answer,
+            });
+        });
+        Ok(())
+    }
+
+    /// The last statements of a group, the sync of the run logs, and the commit.
+    pub(crate) fn seal(&mut self, group: &mut Group) -> SqlResult<()> {
+        for (&(index, state), &count) in &group.ended {
+            let Some(totals) = self.memory.totals.get_mut(index) else {
+                continue;
+            };
+            add_ends(totals, state, count);
+            let task_type = TaskType::ALL[index];
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO totals (node, type, completed, failed, interrupted, cancelled)
+                     VALUES (0, ?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT (node, type) DO UPDATE
+                     SET completed = excluded.completed,
+                         failed = excluded.failed,
+                         interrupted = excluded.interrupted,
+                         cancelled = excluded.cancelled",
+                )?
+                .execute((
+                    task_type.code(),
+                    totals.completed.cast_signed(),
+                    totals.failed.cast_signed(),
+                    totals.interrupted.cast_signed(),
+                    totals.cancelled.cast_signed(),
+                ))?;
+        }
+        if group.epoch_moved {
+            self.connection
+                .prepare_cached("UPDATE shards SET epoch = ?1 WHERE id = 0")?
+                .execute([self.memory.last_epoch])?;
+        }
+        self.close_settled_segments(group)?;
+        // The bytes that rows point to come before the rows.
+        self.logs.sync().map_err(super::run_log::as_sql_error)?;
+        self.connection.execute_batch("COMMIT")
+    }
+
+    /// Lets readers see the group, then answers.
+    pub(crate) fn publish(&mut self, group: Group) {
+        let Group {
+            settled,
+            claims_opened,
+            claims_closed,
+            cancels,
+            leases,
+            tasks,
+            ..
+        } = group;
+        if !tasks.is_empty() {
+            let mut table = self.shared.tasks.write();
+            for change in tasks {
+                match change {
+                    TaskChange::Put(task) => table.put(task),
+                    TaskChange::Delete(id) => table.delete(id),
+                }
+            }
+        }
+        if group.segments_changed {
+            *self.shared.segments.write() = Arc::new(self.memory.segments.clone());
+        }
+        if !cancels.is_empty() {
+            let mut requested = self.shared.cancel_requested.write();
+            for (run, asked) in cancels {
+                if asked {
+                    requested.insert(run);
+                } else {
+                    requested.remove(&run);
+                }
+            }
+        }
+        for (claim, until) in leases {
+            claim.publish_lease(until);
+        }
+        for (claim, index) in settled {
+            claim.publish_settled(index);
+        }
+        if !claims_opened.is_empty() || !claims_closed.is_empty() {
+            let mut claims = self.shared.claims.write();
+            for claim in claims_opened {
+                claims.insert(claim.epoch, claim);
+            }
+            for epoch in claims_closed {
+                claims.remove(&epoch);
+            }
+        }
+        if !group.hidden_over.is_empty() {
+            let over = &group.hidden_over;
+            self.shared
+                .hidden
+                .write()
+                .retain(|(first, _)| !over.contains(first));
+        }
+        *self.shared.totals.write() = self.memory.totals(self.stale_finishes);
+        for segment in group.logs_dropped {
+            self.logs.forget(segment);
+            // A file that stays is dead weight, not damage; the next start sweeps it up.
+            let _ = std::fs::remove_file(super::run_log::path(&self.shared.directory, segment));
+        }
+        for answer in group.answers {
+            answer(None);
+        }
+    }
+
+    /// Nothing of the group happened: memory goes back to what the file says, and everyone hears.
+    fn give_up(&mut self, group: Group, error: &rusqlite::Error) {
+        let told = self.store_error(error);
+        tracing::error!(error = %error, "a commit group failed");
+        let _ = self.connection.execute_batch("ROLLBACK");
+        for batch in std::mem::take(&mut self.batches) {
+            batch.fail(&told);
+        }
+        for sweep in std::mem::take(&mut self.sweeps) {
+            sweep.fail(&told);
+        }
+        let fatal = is_fatal(error) || self.rebuild().is_err();
+        for answer in group.answers {
+            answer(Some(&told));
+        }
+        if fatal {
+            // After a failed sync the file may lack what memory has: nothing more is promised
+            // from here on. A restart reads what is really there.
+            self.inbox
+                .close(&format!("the database failed ({error}); restart autom8"));
+        }
+    }
+
+    /// What a failed statement means for the caller.
+    pub(crate) fn store_error(&self, error: &rusqlite::Error) -> StoreError {
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            _ if is_out_of_space(error) => StoreError::DiskFull {
+                path: self.shared.directory.clone(),
+            },
+            Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt) => {
+                StoreError::Unavailable {
+                    why: format!("the database failed: {error}"),
+                }
+            }
+            _ => StoreError::Backend {
+                statement: "write",
+                message: error.to_string(),
+            },
+        }
+    }
+
+    /// The segment that takes new runs; a full one is closed first.
+    pub(crate) fn active_segment(&mut self, group: &mut Group) -> SqlResult<i64> {
+        if let Some(active) = self
+            .memory
+            .segments
+            .last()
+            .filter(|last| last.last.is_none())
+        {
+            if !segments::is_full(active, group.now, &self.retention) {
+                return Ok(active.id);
+            }
+            self.close_active(group)?;
+        }
+        let id = self.memory.segments.last().map_or(1, |last| last.id + 1);
+        let first = RunId(self.memory.next_run);
+        let opened = segments::open(&self.connection, id, first, group.now)?;
+        self.memory.segments.push(opened);
+        self.memory.open.insert(id, 0);
+        group.segments_changed = true;
+        Ok(id)
+    }
+
+    /// Closes the active segment: its postings are complete then.
+    pub(crate) fn close_active(&mut self, group: &mut Group) -> SqlResult<()> {
+        let last_run = RunId(self.memory.next_run - 1);
+        let Some(active) = self
+            .memory
+            .segments
+            .last_mut()
+            .filter(|last| last.last.is_none())
+        else {
+            return Ok(());
+        };
+        active.last = Some(last_run);
+        active.closed_at = Some(group.now);
+        active.settled = self
+            .memory
+            .open
+            .get(&active.id)
+            .is_none_or(|open| *open == 0);
+        active.posted_through = last_run;
+        self.shared
+            .tail
+            .write()
+            .write_out(&self.connection, active.id, last_run)?;
+        segments::close(&self.connection, active)?;
+        group.segments_changed = true;
+        Ok(())
+    }
+
+    fn close_settled_segments(&mut self, group: &mut Group) -> SqlResult<()> {
+        if group.ended.is_empty() {
+            return Ok(());
+        }
+        for segment in &mut self.memory.segments {
+            let open = self.memory.open.get(&segment.id).copied().unwrap_or(0);
+            if !segment.settled && segment.last.is_some() && open == 0 {
+                segments::mark_settled(&self.connection, segment)?;
+                segment.settled = true;
+                group.segments_changed = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn add_ends(totals: &mut TypeTotals, state: RunState, count: u64) {
+    match state {
+        RunState::Completed => totals.completed += count,
+        RunState::Failed => totals.failed += count,
+        RunState::Interrupted => totals.interrupted += count,
+        RunState::Cancelled => totals.cancelled += count,
+        RunState::Queued | RunState::Running => {}
+    }
+}
+
+/// Whether an error is more than one operation's: only a violated constraint leaves the file, and
+/// what memory says of it, as they were.
+fn condemns_group(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() != Some(rusqlite::ErrorCode::ConstraintViolation)
+}
+
+/// Whether nothing may be promised any more: a sync failed, or the file is damaged.
+fn is_fatal(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure) => !is_out_of_space(error),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => true,
+        _ => false,
+    }
+}
+
+/// Room that is missing heals by itself. It is reported as such, or, where the shared-memory file
+/// of the log cannot grow, as an I/O error.
+fn is_out_of_space(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::SqliteFailure(failure, _)
+            if failure.code == rusqlite::ErrorCode::DiskFull
+                || failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+    )
+}
