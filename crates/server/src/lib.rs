@@ -10,6 +10,7 @@
 //! parts in their order, and the end lets each finish what it has accepted. [`ops`] is what the
 //! command line needs of store and engine without a server.
 
+pub mod builtins;
 pub mod error;
 pub mod extract;
 pub mod lifecycle;

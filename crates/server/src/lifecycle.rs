@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::listen::bind::BoundTo;
 use crate::listen::{self, ListenError, ListenLimits, Listener};
 use crate::telemetry::Telemetry;
-use crate::wiring::{self, Foundation};
+use crate::wiring::{self, Foundation, Running};
 
 /// Where the process is in its life. Requests read it, [`serve`] moves it on.
 #[derive(Debug, Default)]
@@ -86,10 +86,15 @@ pub enum ServeError {
     /// The configuration asks for what is not safe. Exit code 2.
     #[error(
         "refusing to listen on {address}: whoever reaches it could run tasks, since this server has no API key.\n  \
-         Fix: listen on this machine only (autom8 serve --listen 127.0.0.1) and put a proxy in front that \
-         authenticates, e.g. with TLS and passwords"
+         Fix: listen on this machine only (autom8 serve --listen 127.0.0.1), and to be reached from others put a \
+         proxy in front that authenticates, with its name in server.allowed_hosts"
     )]
     BeyondLoopback { address: SocketAddr },
+    /// The system gives no more threads. Exit code 1.
+    #[error(
+        "cannot start a thread: {0}.\n  Fix: raise the limit of processes and threads of this user (ulimit -u)"
+    )]
+    Thread(std::io::Error),
 }
 
 /// Opens the store and serves until `stop` is ready; then ends what was begun and closes.
@@ -124,8 +129,7 @@ pub async fn serve(
         store: opened.store,
     };
     let taken_back = opened.runs_taken_back;
-    serve_on(listener, foundation, started, taken_back, announce, stop).await;
-    Ok(())
+    serve_on(listener, foundation, started, taken_back, announce, stop).await
 }
 
 /// Without keys, who can connect can do everything: only this machine may.
@@ -152,10 +156,10 @@ async fn serve_on(
     runs_taken_back: u64,
     announce: impl FnOnce(&Announcement),
     stop: impl Future<Output = ()>,
-) {
+) -> Result<(), ServeError> {
     let bound_to = listener.bound_to();
     let grace = foundation.config.server.shutdown_grace;
-    let state = wiring::start(foundation, started);
+    let Running { state, sampler } = wiring::start(foundation, started)?;
     let router = wiring::router(&state);
     let drain = CancellationToken::new();
     let serving = tokio::spawn(listen::serve(
@@ -189,6 +193,8 @@ async fn serve_on(
     );
     state.lifecycle.begin_to_stop();
     drain.cancel();
+    // First, because it ends the streams of figures, which a drain would wait for.
+    drop(sampler);
     // Side by side, so that a request and a run share one grace and not two in a row.
     let (drained, ()) = tokio::join!(serving, state.engine.stop(grace));
     if let Ok(drained) = drained
@@ -201,6 +207,7 @@ async fn serve_on(
     }
     state.store.close().await;
     tracing::info!("stopped");
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,22 +2,28 @@
 
 use std::sync::Arc;
 
-use autom8_config::{Config, Listen};
-use autom8_engine::executors::{BuiltinExecutor, HttpExecutor, Network, NetworkPolicy};
+use autom8_config::{Config, HostName, Listen};
+use autom8_engine::executors::{
+    BuiltinExecutor, HttpExecutor, Network, NetworkPolicy, ProcessConfig, ProcessExecutor,
+};
 use autom8_engine::{Engine, EngineConfig, EngineParts, Executor};
 use autom8_model::{Clock, Monotonic};
 use autom8_store::Store;
 use autom8_store::error::OpenError;
 use axum::Router;
 
-use crate::lifecycle::Lifecycle;
+use crate::builtins::{self, BuiltinParts, Measured};
+use crate::lifecycle::{Lifecycle, ServeError};
 use crate::middleware::Edge;
 use crate::middleware::host_guard::HostGuard;
 use crate::middleware::lanes::{Lanes, MONITORING_IN_FLIGHT_MAX, ORDINARY_IN_FLIGHT_MAX};
 use crate::router;
 use crate::routes::health::HealthBody;
 use crate::state::{AppState, Parts};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{SamplerGuard, Telemetry};
+
+/// Inputs of running processes, each in a file that its process may read; in the data directory.
+const INPUT_DIRECTORY: &str = "inputs";
 
 /// What is there before anything runs.
 pub(crate) struct Foundation {
@@ -27,14 +33,28 @@ pub(crate) struct Foundation {
     pub(crate) store: Arc<dyn Store>,
 }
 
+/// A running server, but for its socket.
+pub(crate) struct Running {
+    pub(crate) state: AppState,
+    /// Samples until it is dropped.
+    pub(crate) sampler: SamplerGuard,
+}
+
 /// Starts the engine and what measures it. `started` is when the process began to start.
-pub(crate) fn start(foundation: Foundation, started: Monotonic) -> AppState {
+///
+/// # Errors
+/// [`ServeError::Thread`].
+pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Running, ServeError> {
     let Foundation {
         config,
         clock,
         telemetry,
         store,
     } = foundation;
+    let config = Arc::new(config);
+    let sampler = telemetry
+        .start_sampler(Arc::clone(&store), &config.storage.directory)
+        .map_err(ServeError::Thread)?;
     let engine = Engine::start(
         EngineConfig {
             slots: config.executors.slots as usize,
@@ -43,24 +63,30 @@ pub(crate) fn start(foundation: Foundation, started: Monotonic) -> AppState {
         EngineParts {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            executors: executors(&config),
-            observer: Arc::new(autom8_engine::observer::Unobserved),
+            executors: executors(&config, &store, &clock, &telemetry),
+            observer: telemetry.engine_observer(),
         },
     );
-    AppState::new(Parts {
+    let state = AppState::new(Parts {
         health: HealthBody::new(&config.server.environment),
         started_at: clock.now().minus(clock.monotonic().since(started)),
         started,
         lifecycle: Arc::new(Lifecycle::default()),
-        config: Arc::new(config),
+        config,
         store,
         engine,
         clock,
         telemetry,
-    })
+    });
+    Ok(Running { state, sampler })
 }
 
-fn executors(config: &Config) -> Vec<Arc<dyn Executor>> {
+fn executors(
+    config: &Arc<Config>,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    telemetry: &Arc<Telemetry>,
+) -> Vec<Arc<dyn Executor>> {
     let policy = NetworkPolicy {
         // Whoever may call the API without a key can reach these addresses without it, too.
         open_private: config.server.listen.is_local(),
@@ -73,9 +99,28 @@ fn executors(config: &Config) -> Vec<Arc<dyn Executor>> {
             .filter_map(|network| network.to_string().parse::<Network>().ok())
             .collect(),
     };
+    let process = ProcessConfig {
+        enabled: config.executors.process.enabled,
+        input_directory: config.storage.directory.join(INPUT_DIRECTORY),
+    };
+    let telemetry = Arc::clone(telemetry);
+    let builtins = builtins::all(BuiltinParts {
+        store: Arc::clone(store),
+        clock: Arc::clone(clock),
+        config: Arc::clone(config),
+        measure: Box::new(move || Measured {
+            // The published text is what was measured; reading it back costs one report 50 µs.
+            system: telemetry
+                .published()
+                .and_then(|published| serde_json::from_slice(&published.system).ok()),
+            window: telemetry.run_window(),
+            hour: telemetry.run_hour(),
+        }),
+    });
     vec![
         Arc::new(HttpExecutor::new(policy)),
-        Arc::new(BuiltinExecutor::new([])),
+        Arc::new(ProcessExecutor::new(process)),
+        Arc::new(BuiltinExecutor::new(builtins)),
     ]
 }
 
@@ -83,7 +128,13 @@ fn executors(config: &Config) -> Vec<Arc<dyn Executor>> {
 pub(crate) fn router(state: &AppState) -> Router {
     let host_guard = match state.config.server.listen {
         Listen::Tcp { .. } => HostGuard::Loopback {
-            allowed_hosts: Vec::new(),
+            allowed_hosts: state
+                .config
+                .server
+                .allowed_hosts
+                .iter()
+                .map(HostName::to_string)
+                .collect(),
         },
         Listen::Unix(_) => HostGuard::Off,
     };

@@ -20,8 +20,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use futures_util::Stream;
-use futures_util::stream;
+use futures_util::stream::{self, Stream, StreamExt as _};
 
 use crate::error::ApiProblem;
 use crate::extract::path::no_run;
@@ -204,6 +203,7 @@ fn follow(
     run: RunId,
     place: Place,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
+    let stopping = state.lifecycle.stopping().clone().cancelled_owned();
     let follower = Follower {
         state,
         run,
@@ -212,10 +212,12 @@ fn follow(
         read_to_end: None,
         over: false,
     };
+    // A stopping server would wait for its followers; they take up the stream at the next one.
     stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok(event), follower))
     })
+    .take_until(stopping)
 }
 
 impl Follower {
