@@ -4,11 +4,13 @@
 //!
 //! [`machine`] describes where it runs, [`percentiles`] sums up, [`load`] asks over HTTP,
 //! [`reference`](mod@reference) is the bare server that the product's is held against, [`product`]
-//! starts the product, [`ceiling`] is the bare store that its engine is held against.
+//! starts the product as a process, [`in_process`] its engine and store in this one, [`ceiling`] is
+//! the bare store that the engine is held against.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 pub mod ceiling;
+pub mod in_process;
 pub mod load;
 pub mod machine;
 pub mod percentiles;
