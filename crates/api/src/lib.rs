@@ -5,7 +5,9 @@
 //! the pages of lists share [`page`]. The contract is frozen: fields are added, never renamed, so
 //! a view that is read ignores fields it does not know.
 
+pub mod backup;
 pub mod batch;
+pub mod builtin;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod info;

@@ -140,6 +140,8 @@ pub struct Anomaly {
 pub enum AnomalyKind {
     /// Failures in percent, against the share of all runs before.
     FailureShare,
+    /// 95th percentile of the run time in milliseconds, against that of the last hour.
+    RunTime,
     /// 95th percentile of the wait in milliseconds, against what is bearable.
     WaitTime,
     #[serde(other)]

@@ -16,6 +16,7 @@ pub mod extract;
 pub mod lifecycle;
 pub mod listen;
 pub mod middleware;
+pub mod ops;
 pub mod router;
 pub mod routes;
 pub mod state;

@@ -53,11 +53,19 @@ async fn list(
 }
 
 async fn stats(State(state): State<AppState>, _: Query<()>) -> Json<TaskLogStats> {
-    Json(stats_of(&state.store.totals(), None))
+    let window = state.telemetry.run_window();
+    Json(stats_of(&state.store.totals(), window, || {
+        state.telemetry.run_hour()
+    }))
 }
 
-/// What the counters and the latest minutes say. It costs the same whatever the history.
-pub(crate) fn stats_of(totals: &Totals, window: Option<RunWindow>) -> TaskLogStats {
+/// What the counters, the latest minutes and the last hour say. It costs the same whatever the
+/// history.
+pub(crate) fn stats_of(
+    totals: &Totals,
+    window: Option<RunWindow>,
+    hour: impl FnOnce() -> Option<RunWindow>,
+) -> TaskLogStats {
     let counts = counts(&totals.sum());
     TaskLogStats {
         counts,
@@ -70,9 +78,8 @@ pub(crate) fn stats_of(totals: &Totals, window: Option<RunWindow>) -> TaskLogSta
             })
             .collect(),
         anomalies: window
-            .iter()
-            .flat_map(|window| anomalies(&counts, window))
-            .collect(),
+            .map(|window| anomalies(&counts, &window, hour))
+            .unwrap_or_default(),
         window,
     }
 }
@@ -92,11 +99,19 @@ const RUNS_JUDGED_MIN: u64 = 20;
 /// Failures in percentage points beyond the usual that are worth a word, if they are also twice
 /// the usual.
 const FAILURE_POINTS_MIN: f64 = 5.0;
+/// Run times beyond those of the last hour that are worth a word: twice as long, and long enough
+/// to be felt.
+const RUN_TIME_FACTOR_MIN: f64 = 2.0;
+const RUN_TIME_MS_MIN: f64 = 10.0;
 /// Runs start within milliseconds while there are free slots.
 const WAIT_P95_MS_MAX: f64 = 5_000.0;
 
 /// What differs in the latest minutes from all that was before.
-fn anomalies(lifetime: &ExecutionCounts, window: &RunWindow) -> Vec<Anomaly> {
+fn anomalies(
+    lifetime: &ExecutionCounts,
+    window: &RunWindow,
+    hour: impl FnOnce() -> Option<RunWindow>,
+) -> Vec<Anomaly> {
     let mut found = Vec::new();
     if window.count < RUNS_JUDGED_MIN {
         return found;
@@ -116,6 +131,23 @@ fn anomalies(lifetime: &ExecutionCounts, window: &RunWindow) -> Vec<Anomaly> {
             value: share,
             expected: usual,
         });
+    }
+    // The hour is asked for only if it can matter: merging it costs more than all the rest.
+    let hour = (window.run.p95_ms >= RUN_TIME_MS_MIN).then(hour).flatten();
+    if let Some(hour) = hour.filter(|hour| hour.count >= window.count + RUNS_JUDGED_MIN) {
+        let (now, usual) = (window.run.p95_ms, hour.run.p95_ms);
+        if now >= RUN_TIME_FACTOR_MIN * usual && now - usual >= RUN_TIME_MS_MIN {
+            found.push(Anomaly {
+                kind: AnomalyKind::RunTime,
+                message: format!(
+                    "one run in twenty took {now:.0} ms or longer in the last {} s, {usual:.0} ms \
+                     in the last hour",
+                    window.seconds
+                ),
+                value: now,
+                expected: usual,
+            });
+        }
     }
     if window.wait.p95_ms > WAIT_P95_MS_MAX {
         found.push(Anomaly {
