@@ -1,15 +1,20 @@
 //! The one place where the parts are put together.
 
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
-use autom8_config::{Config, HostName, Listen};
+use autom8_config::{Config, Durability, HostName, Listen};
 use autom8_engine::executors::{
     BuiltinExecutor, HttpExecutor, Network, NetworkPolicy, ProcessConfig, ProcessExecutor,
 };
 use autom8_engine::{Engine, EngineConfig, EngineParts, Executor};
-use autom8_model::{Clock, Monotonic};
-use autom8_store::Store;
+use autom8_model::{BootId, Clock, Monotonic, Random};
 use autom8_store::error::OpenError;
+use autom8_store::sqlite::{self, SqliteOptions, SqliteStore};
+use autom8_store::{RetentionPolicy, Store};
 use axum::Router;
 
 use crate::builtins::{self, BuiltinParts, Measured};
@@ -53,7 +58,11 @@ pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Runnin
     } = foundation;
     let config = Arc::new(config);
     let sampler = telemetry
-        .start_sampler(Arc::clone(&store), &config.storage.directory)
+        .start_sampler(
+            Arc::clone(&store),
+            &config.storage.directory,
+            config.telemetry.sample_interval,
+        )
         .map_err(ServeError::Thread)?;
     let engine = Engine::start(
         EngineConfig {
@@ -154,13 +163,67 @@ pub(crate) struct OpenedStore {
     pub(crate) runs_taken_back: u64,
 }
 
+/// Opens the data directory, on a thread that may wait for the disk.
+///
+/// # Errors
+/// [`OpenError`], each with its fix.
 pub(crate) async fn open_store(
     config: &Config,
-    _clock: Arc<dyn Clock>,
-    _telemetry: &Telemetry,
+    clock: Arc<dyn Clock>,
+    telemetry: &Telemetry,
 ) -> Result<OpenedStore, OpenError> {
-    Err(OpenError::Other {
-        path: config.storage.directory.clone(),
-        reason: "this build has no storage backend".to_owned(),
+    let options = SqliteOptions {
+        directory: config.storage.directory.clone(),
+        durability: match config.storage.durability {
+            Durability::Full => sqlite::Durability::Full,
+            Durability::Normal => sqlite::Durability::Normal,
+        },
+        boot: BootId(Random::from_os().next_u64()),
+        retention: retention(config),
+    };
+    let directory = options.directory.clone();
+    let inputs = config
+        .executors
+        .process
+        .enabled
+        .then(|| directory.join(INPUT_DIRECTORY));
+    let observer = telemetry.store_observer();
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = SqliteStore::open(options, clock, observer)?;
+        if let Some(path) = inputs {
+            make_private_directory(&path).map_err(|error| OpenError::ReadOnly {
+                path,
+                reason: error.to_string(),
+            })?;
+        }
+        Ok(store)
+    });
+    let store = opened.await.unwrap_or_else(|error| {
+        Err(OpenError::Other {
+            path: directory,
+            reason: error.to_string(),
+        })
+    })?;
+    let taken_back = store.recovered();
+    Ok(OpenedStore {
+        store,
+        runs_taken_back: taken_back.requeued + taken_back.ended,
     })
+}
+
+/// What of the history is kept.
+pub(crate) fn retention(config: &Config) -> RetentionPolicy {
+    RetentionPolicy {
+        age_max: config.retention.age,
+        runs_max: config.retention.runs,
+        bytes_max: config.retention.bytes.0,
+    }
+}
+
+/// Inputs may hold what other users of this machine must not read.
+fn make_private_directory(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
+    }
 }
