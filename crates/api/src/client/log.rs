@@ -3,21 +3,31 @@
 use std::collections::VecDeque;
 
 use autom8_model::RunId;
-use reqwest::{Response, header};
+use reqwest::{Response, StatusCode, header};
 
 use super::{Client, ClientError};
+use crate::run::{LogChunk, LogEnd};
 
 /// Connections in a row that bring no event, after which the follower gives up.
 const FRUITLESS_MAX: u32 = 5;
 /// One event; a server sends far smaller ones.
 const EVENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// One server-sent event of a run's log.
+/// What a follower is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogEvent {
-    /// What kind it is; `message` if the server does not say.
-    pub kind: String,
-    pub data: String,
+pub enum LogEvent {
+    /// More output.
+    Chunk(LogChunk),
+    /// The run has ended and all of its output was told.
+    End(LogEnd),
+}
+
+/// A server-sent event as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RawEvent {
+    /// `message` if the server does not say.
+    kind: String,
+    data: String,
 }
 
 /// Reads events one by one and takes up where it was when the connection breaks.
@@ -27,7 +37,7 @@ pub struct LogFollower {
     run: RunId,
     connection: Option<Response>,
     parser: EventParser,
-    waiting: VecDeque<LogEvent>,
+    waiting: VecDeque<RawEvent>,
     fruitless: u32,
 }
 
@@ -43,7 +53,7 @@ impl LogFollower {
         }
     }
 
-    /// The next event. It never ends by itself: the caller knows the event that means the end.
+    /// The next event. After [`LogEvent::End`] there is none to wait for.
     ///
     /// # Errors
     /// If the server refuses, or several connections in a row bring nothing.
@@ -51,7 +61,11 @@ impl LogFollower {
         loop {
             if let Some(event) = self.waiting.pop_front() {
                 self.fruitless = 0;
-                return Ok(event);
+                match self.understood(&event)? {
+                    Some(event) => return Ok(event),
+                    // A newer server may say more than this.
+                    None => continue,
+                }
             }
             let Some(connection) = &mut self.connection else {
                 self.connect().await?;
@@ -72,6 +86,20 @@ impl LogFollower {
                 Err(error) => self.broken(super::innermost(&error))?,
             }
         }
+    }
+
+    fn understood(&self, event: &RawEvent) -> Result<Option<LogEvent>, ClientError> {
+        let read = match event.kind.as_str() {
+            "log" => serde_json::from_str(&event.data).map(LogEvent::Chunk),
+            "end" => serde_json::from_str(&event.data).map(LogEvent::End),
+            "problem" => match serde_json::from_str(&event.data) {
+                Ok(problem) => return Err(ClientError::Refused(Box::new(problem))),
+                Err(error) => Err(error),
+            },
+            _ => return Ok(None),
+        };
+        read.map(Some)
+            .map_err(|error| self.client.unreadable(StatusCode::OK, error))
     }
 
     async fn connect(&mut self) -> Result<(), ClientError> {
@@ -116,7 +144,7 @@ struct EventParser {
 }
 
 impl EventParser {
-    fn push(&mut self, bytes: &[u8]) -> Result<Vec<LogEvent>, &'static str> {
+    fn push(&mut self, bytes: &[u8]) -> Result<Vec<RawEvent>, &'static str> {
         let mut events = Vec::new();
         for byte in bytes {
             if *byte != b'\n' {
@@ -134,7 +162,7 @@ impl EventParser {
         Ok(events)
     }
 
-    fn line(&mut self, line: &str) -> Option<LogEvent> {
+    fn line(&mut self, line: &str) -> Option<RawEvent> {
         if line.is_empty() {
             return self.event();
         }
@@ -153,7 +181,7 @@ impl EventParser {
         None
     }
 
-    fn event(&mut self) -> Option<LogEvent> {
+    fn event(&mut self) -> Option<RawEvent> {
         let kind = std::mem::take(&mut self.kind);
         let mut data = std::mem::take(&mut self.data);
         if let Some(id) = self.id.take() {
@@ -168,7 +196,7 @@ impl EventParser {
         } else {
             kind
         };
-        Some(LogEvent { kind, data })
+        Some(RawEvent { kind, data })
     }
 
     /// A connection broke: what it had begun to say will be said again.
@@ -187,7 +215,7 @@ mod tests {
     #[test]
     fn events_are_found_in_pieces_of_any_size() {
         let stream = ": hello\n\nid: 4\nevent: output\ndata: one\ndata:two\r\n\r\ndata: {\"a\":1}\n\nevent: end\n\n";
-        let event = |kind: &str, data: &str| LogEvent {
+        let event = |kind: &str, data: &str| RawEvent {
             kind: kind.into(),
             data: data.into(),
         };

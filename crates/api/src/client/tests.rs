@@ -173,8 +173,11 @@ async fn broken_log(
         .map_or(0, |id| id.to_str().unwrap().parse().unwrap());
     let next: u32 = from + 1;
     match next {
-        1..=3 => format!("id: {next}\nevent: output\ndata: line {next}\n\nid: 99\ndata: half"),
-        4 => "event: end\ndata: {}\n\n".to_owned(),
+        1..=3 => format!(
+            "id: {next}\nevent: log\ndata: {{\"attempt\":1,\"offset\":0,\"text\":\"line {next}\"}}\n\n\
+             event: later\ndata: unknown\n\nid: 99\ndata: half"
+        ),
+        4 => "event: end\ndata: {\"state\":\"completed\"}\n\n".to_owned(),
         _ => panic!("half an event moved the position to {from}"),
     }
 }
@@ -187,15 +190,29 @@ async fn a_log_is_followed_across_broken_connections_without_gap_or_repetition()
         .with_state(Arc::clone(&connections));
     let mut follower = serve(router).await.follow_log(RunId(7));
     let mut lines = Vec::new();
-    loop {
-        let event = follower.next().await.unwrap();
-        if event.kind == "end" {
-            break;
+    let end = loop {
+        match follower.next().await.unwrap() {
+            LogEvent::Chunk(chunk) => lines.push(chunk.text),
+            LogEvent::End(end) => break end,
         }
-        lines.push(event.data);
-    }
+    };
+    assert_eq!(end.state, autom8_model::RunState::Completed);
     assert_eq!(lines, ["line 1", "line 2", "line 3"]);
     assert_eq!(connections.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
+async fn a_problem_in_the_middle_of_a_log_is_the_servers_answer() {
+    let problem = serde_json::to_string(&Problem::internal()).unwrap();
+    let body = format!("event: problem\ndata: {problem}\n\n");
+    let router = Router::new().route("/api/v1/runs/7/log", get(|| async { body }));
+    let error = serve(router)
+        .await
+        .follow_log(RunId(7))
+        .next()
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ClientError::Refused(_)), "{error:?}");
 }
 
 #[tokio::test]
