@@ -214,6 +214,10 @@ async fn serve_on(
 mod tests {
     use super::*;
     use autom8_config::Listen;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+    use tokio::task::JoinHandle;
 
     #[test]
     fn an_address_beyond_this_machine_is_refused_with_the_fix() {
@@ -237,5 +241,149 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// A server in this process, on a port of its own.
+    struct Served {
+        address: SocketAddr,
+        announcement: Announcement,
+        stop: oneshot::Sender<()>,
+        task: JoinHandle<Result<(), ServeError>>,
+    }
+
+    fn config(directory: &std::path::Path) -> Config {
+        let mut config = Config::default();
+        config.server.port = 0;
+        config.storage.directory = directory.to_owned();
+        config
+    }
+
+    async fn start(config: Config) -> Served {
+        let (announces, announced) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let announce = |found: &Announcement| announces.send(found.clone()).unwrap();
+            serve(config, announce, async { stopped.await.unwrap() }).await
+        });
+        let announcement = announced.await.expect("it starts");
+        let BoundTo::Tcp(address) = announcement.bound_to else {
+            panic!("not TCP")
+        };
+        Served {
+            address,
+            announcement,
+            stop,
+            task,
+        }
+    }
+
+    impl Served {
+        /// Status and body of one request.
+        async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            let length = body.len();
+            let request = format!(
+                "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}\
+                 Content-Length: {length}\r\n\r\n{body}",
+                self.address
+            );
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            (head[9..12].parse().unwrap(), body.to_owned())
+        }
+
+        async fn get(&self, path: &str) -> (u16, serde_json::Value) {
+            let (status, body) = self.send("GET", path, "", "").await;
+            (status, serde_json::from_str(&body).unwrap_or_default())
+        }
+
+        async fn post(&self, path: &str, body: &str) -> (u16, serde_json::Value) {
+            let headers = "Content-Type: application/json\r\n";
+            let (status, body) = self.send("POST", path, headers, body).await;
+            (status, serde_json::from_str(&body).unwrap_or_default())
+        }
+
+        async fn stop(self) {
+            self.stop.send(()).unwrap();
+            self.task.await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_server_starts_in_an_empty_directory_runs_a_task_and_stops_with_everything_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let served = start(config(folder.path())).await;
+        assert_eq!(served.announcement.tasks, 0);
+        assert_eq!(served.announcement.durability, "full");
+        for path in ["/", "/api/v1/health", "/livez", "/readyz", "/api/v1/info"] {
+            let (status, body) = served.get(path).await;
+            assert_eq!(status, 200, "{path}: {body}");
+        }
+        let task = r#"{"name": "nothing", "do": {"builtin": "noop"}}"#;
+        assert_eq!(served.post("/api/v1/tasks", task).await.0, 201);
+        let (status, run) = served.post("/api/v1/tasks/nothing/run", "{}").await;
+        assert_eq!(status, 202, "{run}");
+        let path = format!("/api/v1/runs/{}", run["id"]);
+        while served.get(&path).await.1["state"] != "completed" {}
+        let accept = "Accept: text/html\r\n";
+        let (status, page) = served.send("GET", "/", accept, "").await;
+        assert!(status == 200 && page.contains("completed"), "{page}");
+        served.stop().await;
+
+        let again = start(config(folder.path())).await;
+        assert_eq!(again.announcement.tasks, 1);
+        assert_eq!(
+            again.announcement.runs_taken_back, 0,
+            "the stop was graceful"
+        );
+        assert_eq!(again.get(&path).await.1["state"], "completed");
+        again.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn every_endpoint_of_the_list_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let served = start(config(folder.path())).await;
+        for (methods, path, _) in crate::router::ENDPOINTS {
+            let concrete = path.replace("{name}", "none").replace("{id}", "1");
+            for method in methods.split(' ') {
+                if concrete.ends_with("/stream") {
+                    continue; // It would not end.
+                }
+                let (status, body) = served.send(method, &concrete, "", "").await;
+                assert_ne!(status, 405, "{method} {path}: {body}");
+                assert!(
+                    !body.contains("GET / lists the endpoints"),
+                    "{method} {path}: {body}"
+                );
+            }
+        }
+        served.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_cannot_start_says_why_and_leaves_the_directory_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let served = start(config(folder.path())).await;
+        let refused = |config| serve(config, |_| panic!("it starts"), std::future::pending());
+        let locked = refused(config(folder.path())).await.unwrap_err();
+        assert!(
+            matches!(locked, ServeError::Store(OpenError::Locked { .. })),
+            "{locked}"
+        );
+
+        let other = tempfile::tempdir().unwrap();
+        let mut busy = config(other.path());
+        busy.server.port = served.address.port();
+        let error = refused(busy).await.unwrap_err();
+        assert!(
+            matches!(error, ServeError::Listen(ListenError::Busy { .. })),
+            "{error}"
+        );
+        // The refused one has let go of its data directory.
+        start(config(other.path())).await.stop().await;
+        served.stop().await;
     }
 }
