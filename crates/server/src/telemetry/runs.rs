@@ -111,7 +111,7 @@ impl RunBook {
 }
 
 /// Length of a window in seconds.
-pub(super) fn seconds_of(window: Window) -> u64 {
+fn seconds_of(window: Window) -> u64 {
     match window {
         Window::FiveMinutes => 300,
         Window::OneHour => 3_600,
