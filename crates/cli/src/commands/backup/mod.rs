@@ -11,6 +11,7 @@ use crate::failure::{Exit, Failure};
 use crate::show;
 
 #[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -7,6 +7,7 @@ use autom8_server::ops;
 use super::summary;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::show;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -39,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             "Restored {} into {}\n  Next: autom8 serve --data {}",
             summary(&contents),
             contents.path,
-            contents.path
+            show::quoted(&contents.path)
         ),
     };
     Output::new(arguments.json).print(&text)?;

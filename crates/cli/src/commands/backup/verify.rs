@@ -7,6 +7,7 @@ use autom8_server::ops;
 use super::summary;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::show;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Needs no server. Exits with 1 if the backup is not good.")]
@@ -28,7 +29,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
             "{} is good: {}\n  Next: autom8 backup restore {} --data DIR",
             contents.path,
             summary(&contents),
-            contents.path
+            show::quoted(&contents.path)
         ),
     };
     Output::new(arguments.json).print(&text)?;
