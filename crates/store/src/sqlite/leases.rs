@@ -192,6 +192,11 @@ impl Writer {
             run_at: None,
         };
         self.put_back(&ended, segment, group)?;
+        // At a start nobody has queued a run of this revision yet; without its traits the suspect
+        // would wait until somebody does.
+        if let Some(task) = self.memory.tasks.revision(covered.task, covered.rev).cloned() {
+            self.memory.learn_as(&task, covered.rev);
+        }
         self.memory.ready.push_suspect(Span {
             first: covered.run,
             count: 1,
