@@ -89,14 +89,21 @@ async fn a_report_is_written_for_programs_and_for_people() {
     bench
         .until("/api/v1/task_logs/stats", |stats| stats["completed"] == 3)
         .await;
+    bench
+        .until("/api/v1/metrics/system", |system| {
+            system["memory"].is_object()
+        })
+        .await;
     let result: ReportResult = result_of(&bench, "sum-up").await;
     let report: ActivityReport =
         serde_json::from_slice(&std::fs::read(&result.json).unwrap()).unwrap();
     assert_eq!(report.runs.counts.completed, 3);
     assert_eq!(report.latest.len(), 3);
     assert_eq!(report.upcoming[0].task.as_str(), "work");
+    assert!(report.system.unwrap().memory.total_bytes.unwrap() > 0);
     let html = std::fs::read_to_string(&result.html).unwrap();
     assert!(html.contains("All 3 runs that ended succeeded."), "{html}");
+    assert!(html.contains("Memory of this server"), "{html}");
     assert_eq!(entries(&bench.folder.path().join("data/reports")).len(), 2);
 }
 

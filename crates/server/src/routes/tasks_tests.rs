@@ -402,3 +402,43 @@ async fn what_names_nothing_is_404_on_every_route() {
         bench.get(path).await.expect_problem(400);
     }
 }
+
+#[tokio::test]
+async fn no_damaged_body_is_ever_an_error_of_the_server() {
+    let bench = Bench::start().await;
+    bench
+        .create("t", &format!(r#"{NOOP},"enabled":false"#))
+        .await;
+    let task = r#"{"name":"b","do":{"http":{"url":"http://a/","body":{"x":[1,"\u00e9"]}}},"retry":{"backoff":"1s"}}"#;
+    let batch = r#"{"task":"t","inputs":[{"a":1},"\ud83d\ude00",2.5e3],"return_ids":true}"#;
+    let patch =
+        r#"{"schedule":{"cron":"0 2 * * *","timezone":"UTC"},"timeout":"5m","priority":-7}"#;
+    for (method, path, body) in [
+        ("POST", "/api/v1/tasks", task),
+        ("POST", "/api/v1/runs/batch", batch),
+        ("PATCH", "/api/v1/tasks/t", patch),
+    ] {
+        for at in 0..body.len() {
+            for byte in *b"\0\x1f\"\\{]0xd:,\xff" {
+                let mut damaged = body.as_bytes().to_vec();
+                damaged[at] = byte;
+                let request = HttpRequest::builder()
+                    .method(method)
+                    .uri(path)
+                    .header(header::CONTENT_TYPE, "application/json")
+                    .body(Body::from(damaged))
+                    .unwrap();
+                let answer = bench.send_request(request).await;
+                if !answer.status.is_success() {
+                    let status = answer.status.as_u16();
+                    assert!(
+                        matches!(status, 400 | 404 | 409),
+                        "{at} {byte}: {}",
+                        answer.text()
+                    );
+                    answer.expect_problem(status);
+                }
+            }
+        }
+    }
+}
