@@ -31,6 +31,9 @@ pub(super) struct SeriesReader {
 /// keep what has left them, less than the slice that a window may reach back too far anyway.
 const REST_MICROS: u64 = 10_000_000;
 
+/// Length of the short window.
+const GROWN_MICROS: u64 = 300_000_000;
+
 impl SeriesReader {
     pub(super) fn read(&mut self, series: &RecorderSeries, now_micros: u64) -> SeriesFigures {
         let totals = series.totals();
@@ -38,10 +41,13 @@ impl SeriesReader {
             .known
             .get(series.key())
             .filter(|(known, _)| known.totals == totals);
-        if let Some((figures, read_at)) = known
-            && now_micros.saturating_sub(*read_at) < REST_MICROS
-        {
-            return figures.clone();
+        if let Some((figures, read_at)) = known {
+            // While the short window still grows, its rates fall with every second.
+            let is_grown = figures.recent.covered_micros >= GROWN_MICROS
+                || figures.recent.histogram.is_empty();
+            if is_grown && now_micros.saturating_sub(*read_at) < REST_MICROS {
+                return figures.clone();
+            }
         }
         let lifetime = match known {
             Some((known, _)) => Arc::clone(&known.lifetime),
