@@ -165,7 +165,7 @@ async fn serve_on(
     let serving = tokio::spawn(listen::serve(
         listener,
         router,
-        ListenLimits::default(),
+        listen::open_files::with_room(ListenLimits::default()),
         drain.clone(),
         grace,
     ));

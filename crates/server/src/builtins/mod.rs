@@ -19,8 +19,10 @@ use autom8_config::Config;
 use autom8_engine::executors::Builtin;
 use autom8_engine::{Ended, RunContext};
 use autom8_model::Clock;
-use autom8_store::{RetentionPolicy, Store, StoreError};
+use autom8_store::{Store, StoreError};
 use serde::Serialize;
+
+use crate::wiring;
 
 pub use backup::Backup;
 pub use cleanup::Cleanup;
@@ -57,12 +59,7 @@ pub fn all(parts: BuiltinParts) -> Vec<Arc<dyn Builtin>> {
         measure,
     } = parts;
     let folder = |name: &str| -> PathBuf { config.storage.directory.join(name) };
-    let retention = &config.retention;
-    let policy = RetentionPolicy {
-        age_max: retention.age,
-        runs_max: retention.runs,
-        bytes_max: retention.bytes.0,
-    };
+    let policy = wiring::retention(&config);
     vec![
         Arc::new(Backup::new(
             store.clone(),
