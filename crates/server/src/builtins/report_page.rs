@@ -2,7 +2,7 @@
 
 use askama::Template;
 use autom8_api::builtin::{ActivityReport, ReportedRun, UpcomingRun};
-use autom8_api::task_log::{Percentiles, TypeStats};
+use autom8_api::task_log::{ExecutionCounts, Percentiles, TypeStats};
 use autom8_api::telemetry::SystemFigures;
 use autom8_model::schedule::Zone;
 use autom8_model::{RunState, Timestamp};
@@ -22,6 +22,7 @@ struct ReportPage<'a> {
     zone: &'a str,
     generated: String,
     verdict: String,
+    success: String,
     chart: Chart<'a>,
     by_type: Vec<TypeRow<'a>>,
     latencies: Vec<(&'static str, [String; 3])>,
@@ -34,6 +35,7 @@ struct ReportPage<'a> {
 
 struct TypeRow<'a> {
     stats: &'a TypeStats,
+    success: String,
     /// Shares of what ended, in percent of the bar.
     completed: f64,
     failed: f64,
@@ -89,6 +91,7 @@ fn page<'a>(report: &'a ActivityReport, zone: &'a Option<Zone>) -> ReportPage<'a
         zone: zone.map_or("UTC", Zone::name),
         generated: shown_time(report.generated_at, zone),
         verdict: verdict(report),
+        success: success(&report.runs.counts),
         chart: chart(&report.latest),
         by_type: report.runs.by_type.iter().filter_map(type_row).collect(),
         latencies: window
@@ -128,6 +131,14 @@ fn verdict(report: &ActivityReport) -> String {
     }
 }
 
+/// Nothing to rate is no rate of 0 %.
+fn success(counts: &ExecutionCounts) -> String {
+    match counts.completed + counts.failed {
+        0 => "–".to_owned(),
+        _ => format!("{} %", counts.success_rate),
+    }
+}
+
 fn type_row(stats: &TypeStats) -> Option<TypeRow<'_>> {
     let counts = &stats.counts;
     let ended = counts.completed + counts.failed + counts.cancelled;
@@ -137,6 +148,7 @@ fn type_row(stats: &TypeStats) -> Option<TypeRow<'_>> {
     let share = |part: u64| (part as f64 / ended.max(1) as f64 * 1_000.0).round() / 10.0;
     Some(TypeRow {
         stats,
+        success: success(counts),
         completed: share(counts.completed),
         failed: share(counts.failed),
     })
@@ -246,7 +258,7 @@ fn sign(state: RunState) -> &'static str {
 mod tests {
     use super::*;
     use autom8_api::builtin::{ACTIVITY_SCHEMA, ReportedStore};
-    use autom8_api::task_log::{ExecutionCounts, RunWindow, TaskLogStats};
+    use autom8_api::task_log::{RunWindow, TaskLogStats};
     use autom8_model::{RunId, TaskType};
 
     pub(crate) fn sample(runs: usize) -> ActivityReport {
