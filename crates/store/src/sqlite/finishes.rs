@@ -119,11 +119,15 @@ impl Writer {
     /// The decision of the caller, unless something happened that it could not know: a cancel that
     /// became durable meanwhile, or the end of the task itself.
     fn binding_decision(&self, finish: &Finish, covered: &CoveredRun) -> Decision {
+        let cancel_requested = self.memory.cancel_requested.contains(&finish.run);
         match finish.decision {
             Decision::RetryAt(_)
-                if self.memory.cancel_requested.contains(&finish.run)
-                    || self.memory.tasks.is_deleted(covered.task) =>
+                if cancel_requested || self.memory.tasks.is_deleted(covered.task) =>
             {
+                Decision::End(RunState::Cancelled)
+            }
+            // An accepted cancel is kept, also when the last attempt had failed just before it.
+            Decision::End(RunState::Failed | RunState::Interrupted) if cancel_requested => {
                 Decision::End(RunState::Cancelled)
             }
             decision => decision,
