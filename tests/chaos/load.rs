@@ -21,6 +21,8 @@ pub const SCHEDULED: [&str; 3] = ["each-second", "each-two-seconds", "each-minut
 
 /// Runs that clients remember, to cancel, retry and read them.
 const REMEMBERED_MAX: usize = 400;
+/// The newest runs, one of which a cancel takes: most of the older ones have ended.
+const CANCELLED_AMONG: usize = 3;
 
 /// The tasks of the campaign.
 pub fn tasks(sink: &Sink, file: &Path) -> Vec<Value> {
@@ -113,10 +115,11 @@ impl World {
         }
     }
 
-    fn recall(&self, random: &mut Random) -> Option<(i64, &'static str)> {
+    /// Any of the `newest` runs that are remembered.
+    fn recall(&self, random: &mut Random, newest: usize) -> Option<(i64, &'static str)> {
         let remembered = self.remembered.lock().expect("the runs");
-        let index = random.below(remembered.len() as u64) as usize;
-        remembered.get(index).copied()
+        let back = random.below(remembered.len().min(newest) as u64) as usize;
+        remembered.iter().rev().nth(back).copied()
     }
 
     /// One client, until the campaign ends its load.
@@ -181,7 +184,7 @@ impl World {
     }
 
     fn cancel(&self, client: &Client, random: &mut Random) {
-        let Some((run, task)) = self.recall(random) else {
+        let Some((run, task)) = self.recall(random, CANCELLED_AMONG) else {
             return;
         };
         let path = format!("/api/v1/runs/{run}/cancel");
@@ -199,7 +202,7 @@ impl World {
     }
 
     fn retry(&self, client: &Client, random: &mut Random) {
-        let Some((original, task)) = self.recall(random) else {
+        let Some((original, task)) = self.recall(random, REMEMBERED_MAX) else {
             return;
         };
         let what = Request::Retry { original };
@@ -224,7 +227,7 @@ impl World {
     }
 
     fn read_one(&self, client: &Client, random: &mut Random) {
-        let Some((run, _)) = self.recall(random) else {
+        let Some((run, _)) = self.recall(random, REMEMBERED_MAX) else {
             return;
         };
         let asked_at_us = self.history.now_us();
