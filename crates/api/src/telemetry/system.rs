@@ -23,6 +23,8 @@ pub struct SystemReport {
     #[serde(flatten)]
     pub figures: SystemFigures,
     pub runtime: RuntimeView,
+    /// Null unless the build's allocator keeps count.
+    pub allocator: Option<AllocatorView>,
     /// Processes that run tasks for this server.
     pub workers: Vec<u32>,
     pub unavailable: Vec<Unavailable>,
@@ -215,4 +217,13 @@ pub struct RuntimeView {
 pub struct LagView {
     pub p50: f64,
     pub p99: f64,
+}
+
+/// The memory that the allocator has handed out, and what it holds for that.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AllocatorView {
+    pub allocated_bytes: u64,
+    pub resident_bytes: u64,
+    /// Share of `resident_bytes` that is not handed out.
+    pub fragmentation_percent: f64,
 }

@@ -126,7 +126,7 @@ impl Probes {
         let cgroup = self.cgroup.sample(buffer, &interval);
         let (limit, working_set) = (&cgroup.memory_limit_bytes, &cgroup.working_set_bytes);
         let reading = SystemReading {
-            grant: CpuGrant::decide(&cgroup, &cpu, &process),
+            grant: CpuGrant::of(&cgroup, &cpu, &process),
             memory: self.memory.sample(buffer, limit, working_set),
             disk: self.disk.sample(buffer, &interval),
             filesystem: self.filesystem.sample(),

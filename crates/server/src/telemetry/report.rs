@@ -21,6 +21,10 @@ const NO_REQUESTS: &str = "null where the window has no requests";
 pub(super) fn system(figures: &Figures) -> SystemReport {
     let mut unavailable = figures.system_gaps.clone();
     unavailable.extend(figures.runtime_gaps.iter().cloned());
+    unavailable.push(Unavailable {
+        field: "allocator".to_owned(),
+        reason: "the allocator of this build keeps no count".to_owned(),
+    });
     if figures.interval_ms.is_none() {
         let reason = "needs two samples".to_owned();
         unavailable.push(Unavailable {
@@ -36,6 +40,7 @@ pub(super) fn system(figures: &Figures) -> SystemReport {
         scope: figures.scope,
         figures: figures.system.clone(),
         runtime: figures.runtime.clone(),
+        allocator: None,
         workers: Vec::new(),
         unavailable,
     }

@@ -193,6 +193,7 @@ const SYSTEM_KEYS: &[&str] = &[
     "/disk/fsync/p99_ms",
     "/runtime/workers",
     "/runtime/scheduler_lag_ms",
+    "/allocator",
     "/workers",
     "/unavailable",
 ];
