@@ -122,7 +122,8 @@ fn figures_under_direct_writes_equal_the_deltas_of_diskstats() {
     const BLOCK_BYTES: usize = 4_096;
     const WRITES: usize = 32;
     // The build's own folder lies on a disk where the temporary one may be memory.
-    let directory = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let build = std::env::current_exe().unwrap();
+    let directory = tempfile::tempdir_in(build.parent().unwrap()).unwrap();
     let mounts = Ok(parse_mountinfo(
         &fs::read_to_string("/proc/self/mountinfo").unwrap(),
     ));
