@@ -1,1 +1,24 @@
-//! placeholder until its first module lands
+//! The HTTP contract as types: what the server writes and every client reads.
+//!
+//! A request body is one of the model's own types or a small struct of [`task`], [`run`] and
+//! [`batch`]; an answer is a view of the noun it speaks of. What goes wrong is a [`problem`], and
+//! the pages of lists share [`page`]. The contract is frozen: fields are added, never renamed, so
+//! a view that is read ignores fields it does not know.
+
+pub mod batch;
+pub mod info;
+pub mod page;
+pub mod problem;
+pub mod run;
+pub mod scheduler;
+pub mod task;
+pub mod task_log;
+pub mod telemetry;
+
+pub use batch::BatchAccepted;
+pub use page::PageMeta;
+pub use problem::{Problem, ProblemCode};
+pub use run::{RunList, RunView};
+pub use scheduler::SchedulerStatus;
+pub use task::{TaskList, TaskView};
+pub use task_log::{TaskLogList, TaskLogStats};

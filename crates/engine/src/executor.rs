@@ -6,20 +6,29 @@ use std::time::Duration;
 use async_trait::async_trait;
 use autom8_model::transition::RetryAdvice;
 use autom8_model::{RunId, Task, TaskType, Timestamp};
-use autom8_store::RunInput;
+use autom8_store::{Lease, RunInput};
 use tokio_util::sync::CancellationToken;
 
 use crate::run_log::RunLog;
 
 /// Does one kind of task.
 ///
-/// `execute` is dropped at the attempt's deadline and must leave nothing behind then: children
-/// are killed with their group, connections closed. A panic is caught and counts as a failure.
+/// At the attempt's deadline, at a cancel and at the end of the engine `context.cancel` fires;
+/// an `execute` that has not ended 10 s later is dropped and must leave nothing behind then:
+/// children are killed with their group, connections closed. A panic is caught and counts as a
+/// failure.
 #[async_trait]
 pub trait Executor: Send + Sync + 'static {
     fn task_type(&self) -> TaskType;
 
     async fn execute(&self, context: RunContext) -> Ended;
+
+    /// Does a run whose task says [`autom8_model::Action::is_instant`] on the spot, without a
+    /// context, a log or a task of its own; those cost more than such a run does. It must return
+    /// within microseconds. `None` sends the run through [`Executor::execute`].
+    fn execute_instant(&self, _lease: &Lease) -> Option<Ended> {
+        None
+    }
 }
 
 /// Everything an executor may know about its attempt.
@@ -58,17 +67,29 @@ pub enum Ended {
     Completed { result: Option<Vec<u8>> },
     /// The message is for a person: what happened, with the exit code or status first. A result
     /// may still be worth keeping, e.g. the body of an error answer.
-    Failed { error: String, retry: RetryAdvice, result: Option<Vec<u8>> },
+    Failed {
+        error: String,
+        retry: RetryAdvice,
+        result: Option<Vec<u8>>,
+    },
     /// It stopped because it was asked to.
     Cancelled,
 }
 
 impl Ended {
     pub fn failed(error: impl Into<String>) -> Self {
-        Ended::Failed { error: error.into(), retry: RetryAdvice::Policy, result: None }
+        Ended::Failed {
+            error: error.into(),
+            retry: RetryAdvice::Policy,
+            result: None,
+        }
     }
 
     pub fn failed_for_good(error: impl Into<String>) -> Self {
-        Ended::Failed { error: error.into(), retry: RetryAdvice::Never, result: None }
+        Ended::Failed {
+            error: error.into(),
+            retry: RetryAdvice::Never,
+            result: None,
+        }
     }
 }

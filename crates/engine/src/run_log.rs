@@ -30,6 +30,7 @@ struct Captured {
     head: Vec<u8>,
     tail: VecDeque<u8>,
     written: u64,
+    ended: bool,
 }
 
 const HALF: usize = limits::RUN_LOG_BYTES_MAX / 2;
@@ -75,7 +76,22 @@ impl RunLog {
         self.inner.captured.lock().written
     }
 
-    /// A receiver that changes whenever there is more.
+    /// Nothing more will come: wakes the followers, so that they can look for the stored run.
+    pub(crate) fn end(&self) {
+        let written = {
+            let mut captured = self.inner.captured.lock();
+            captured.ended = true;
+            captured.written
+        };
+        self.inner.written.send_replace(written);
+    }
+
+    /// Whether the attempt is over and its outcome stored. A follower reads on until then.
+    pub fn has_ended(&self) -> bool {
+        self.inner.captured.lock().ended
+    }
+
+    /// A receiver that changes whenever there is more, and at the end.
     pub fn follow(&self) -> watch::Receiver<u64> {
         self.inner.written.subscribe()
     }
@@ -94,7 +110,14 @@ impl RunLog {
         }
         let tail_start = captured.written - captured.tail.len() as u64;
         let start = offset.max(tail_start).min(captured.written);
-        (start, captured.tail.range((start - tail_start) as usize..).copied().collect())
+        (
+            start,
+            captured
+                .tail
+                .range((start - tail_start) as usize..)
+                .copied()
+                .collect(),
+        )
     }
 
     /// Everything that was kept, with a line that says what was dropped. `None` if nothing was
@@ -109,10 +132,14 @@ impl RunLog {
         let mut bytes = Vec::with_capacity(kept + 64);
         bytes.extend_from_slice(&captured.head);
         if dropped > 0 {
-            bytes.extend_from_slice(format!("\n[autom8] {dropped} bytes dropped here\n").as_bytes());
+            bytes
+                .extend_from_slice(format!("\n[autom8] {dropped} bytes dropped here\n").as_bytes());
         }
         bytes.extend(&captured.tail);
-        Some(CapturedLog { bytes, truncated: dropped > 0 })
+        Some(CapturedLog {
+            bytes,
+            truncated: dropped > 0,
+        })
     }
 }
 

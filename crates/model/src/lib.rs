@@ -3,7 +3,7 @@
 //! In reading order: [`task`] says what to do and [`schedule`] when; a due schedule or a person
 //! makes a [`run`]; [`ready`] orders the runs that wait; a claim hands out a [`lease`] written as
 //! a receipt; [`transition`] decides what an ended attempt makes of its run, with [`retry`] for
-//! the delay. [`limits`] names every bound and [`clock`] is the only reader of time.
+//! the delay. [`limits`] names every bound, [`clock`] is the only reader of time and [`random`] of entropy.
 
 pub mod clock;
 pub mod cron;
@@ -12,6 +12,7 @@ pub mod id;
 pub mod invalid;
 pub mod lease;
 pub mod limits;
+pub mod random;
 pub mod ready;
 pub mod retry;
 pub mod run;
@@ -23,6 +24,7 @@ pub use clock::{Clock, ManualClock, Monotonic, SystemClock, Timestamp};
 pub use human_duration::HumanDuration;
 pub use id::{BootId, Epoch, RunId, TaskId, TaskName, WorkerName};
 pub use invalid::Invalid;
+pub use random::Random;
 pub use run::{Inputs, Run, RunState, Trigger};
 pub use schedule::Schedule;
 pub use task::{Action, Task, TaskSpec, TaskType};

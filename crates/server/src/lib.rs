@@ -1,1 +1,23 @@
-//! placeholder until its first module lands
+//! The server: it wires the parts, and puts them behind HTTP.
+//!
+//! A request comes in through [`listen`], our own accept loop, and is matched by [`router`], which
+//! has every route on one page. Around its handler lies [`middleware`]; the handler is a file of
+//! [`routes`], reads what it was sent with axum's extractors, asks the store or the engine through
+//! [`state`], and answers a type of `autom8-api` or an [`error`]. [`telemetry`] keeps what was
+//! measured and publishes it once a second.
+//!
+//! [`serve`](lifecycle::serve) is the whole life of the process: [`wiring`] opens and starts the
+//! parts in their order, and the end lets each finish what it has accepted. [`ops`] is what the
+//! command line needs of store and engine without a server.
+
+pub mod error;
+pub mod lifecycle;
+pub mod listen;
+pub mod middleware;
+pub mod router;
+pub mod routes;
+pub mod state;
+pub mod telemetry;
+
+pub use error::ApiProblem;
+pub use state::AppState;

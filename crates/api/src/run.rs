@@ -1,0 +1,243 @@
+//! A run as `/api/v1/runs` tells it.
+
+use autom8_model::run::LogSummary;
+use autom8_model::{Epoch, Run, RunId, RunState, TaskName, TaskType, Timestamp, Trigger};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::page::PageMeta;
+
+/// `GET /api/v1/runs`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunList {
+    pub runs: Vec<RunView>,
+    pub meta: PageMeta,
+}
+
+/// One run. `input` and `result` are passed through byte for byte.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunView {
+    pub id: RunId,
+    pub task: TaskName,
+    pub task_type: TaskType,
+    pub state: RunState,
+    pub trigger: Trigger,
+    /// The fire's time, for runs of a schedule.
+    pub planned_at: Option<Timestamp>,
+    pub queued_at: Timestamp,
+    /// When it may be claimed, while it waits for a retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_at: Option<Timestamp>,
+    /// Start and end of the latest attempt.
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    /// The latest attempt; 0 before the first claim.
+    pub attempt: u16,
+    pub max_attempts: u16,
+    pub epoch: Option<Epoch>,
+    /// The ended run that this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<RunId>,
+    pub input: Option<Box<RawValue>>,
+    pub result: Option<Box<RawValue>>,
+    pub error: Option<String>,
+    /// From `queued_at` to the start of the latest attempt, earlier attempts and their backoff
+    /// included.
+    pub wait_ms: Option<f64>,
+    /// How long the latest attempt took; `null` until it has ended.
+    pub duration_ms: Option<f64>,
+    pub log: LogView,
+}
+
+/// How much output a run left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogView {
+    /// Bytes kept; 0 also while the run is running.
+    pub bytes: u64,
+    /// Whether the middle was dropped to stay within the limit.
+    pub truncated: bool,
+}
+
+impl From<LogSummary> for LogView {
+    fn from(summary: LogSummary) -> Self {
+        LogView {
+            bytes: summary.bytes,
+            truncated: summary.truncated,
+        }
+    }
+}
+
+impl From<Run> for RunView {
+    fn from(run: Run) -> Self {
+        let duration_ms = duration_ms(&run);
+        RunView {
+            id: run.id,
+            task: run.task,
+            task_type: run.task_type,
+            state: run.state,
+            trigger: run.trigger,
+            planned_at: run.planned_at,
+            queued_at: run.queued_at,
+            run_at: run.run_at,
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+            attempt: run.attempt,
+            max_attempts: run.max_attempts,
+            epoch: run.epoch,
+            replay_of: run.replay_of,
+            input: run.input.map(raw_json),
+            result: run.result.map(raw_json),
+            error: run.error,
+            wait_ms: run.started_at.map(|at| at.millis_since(run.queued_at)),
+            duration_ms,
+            log: run.log.map(LogView::from).unwrap_or_default(),
+        }
+    }
+}
+
+pub(crate) fn duration_ms(run: &Run) -> Option<f64> {
+    Some(run.finished_at?.millis_since(run.started_at?))
+}
+
+/// Stored JSON as it is. Bytes that are no JSON (an executor may have answered anything) become a
+/// JSON string, so that one odd result never spoils the document around it.
+pub(crate) fn raw_json(bytes: Vec<u8>) -> Box<RawValue> {
+    let text = String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    match serde_json::from_str::<&RawValue>(&text) {
+        Ok(raw) => raw.to_owned(),
+        // A string always serializes; `null` is said only to avoid a panic here.
+        Err(_) => {
+            serde_json::value::to_raw_value(&text).unwrap_or_else(|_| RawValue::NULL.to_owned())
+        }
+    }
+}
+
+/// `POST …/run`, optional body.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRequest {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Box<RawValue>>,
+}
+
+/// `POST …/cancel`, 202.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CancelAccepted {
+    pub id: RunId,
+    /// `cancelled`, or `running` until the executor has stopped.
+    pub state: RunState,
+    pub message: String,
+}
+
+/// `GET …/log` as JSON: the output of each attempt that left some, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunLogView {
+    pub run: RunId,
+    pub attempts: Vec<AttemptLogView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptLogView {
+    pub attempt: u16,
+    /// Output as text; bytes that are not UTF-8 are shown as U+FFFD.
+    pub text: String,
+    pub bytes: u64,
+    pub truncated: bool,
+    /// Whether it is still being written.
+    pub live: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn ended_run() -> Run {
+        let at = |micros: i64| Timestamp::from_micros(1_792_000_000_000_000 + micros);
+        Run {
+            id: RunId(42),
+            task: "nightly-sync".parse().unwrap(),
+            task_type: TaskType::Http,
+            state: RunState::Completed,
+            trigger: Trigger::Schedule,
+            planned_at: Some(at(0)),
+            queued_at: at(0),
+            run_at: None,
+            started_at: Some(at(1_200)),
+            finished_at: Some(at(13_500)),
+            attempt: 1,
+            max_attempts: 3,
+            epoch: Some(Epoch(48_213)),
+            replay_of: None,
+            input: Some(b"{ \"a\": 1.10 }".to_vec()),
+            result: Some(b"{}".to_vec()),
+            error: None,
+            log: Some(LogSummary {
+                bytes: 120,
+                truncated: false,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_run_is_written_as_the_contract_shows_it() {
+        let json = serde_json::to_string(&RunView::from(ended_run())).unwrap();
+        assert_eq!(
+            json,
+            concat!(
+                r#"{"id":42,"task":"nightly-sync","task_type":"http","state":"completed","#,
+                r#""trigger":"schedule","planned_at":"2026-10-14T17:46:40Z","#,
+                r#""queued_at":"2026-10-14T17:46:40Z","#,
+                r#""started_at":"2026-10-14T17:46:40.0012Z","#,
+                r#""finished_at":"2026-10-14T17:46:40.0135Z","#,
+                r#""attempt":1,"max_attempts":3,"epoch":48213,"input":{ "a": 1.10 },"result":{},"#,
+                r#""error":null,"wait_ms":1.2,"duration_ms":12.3,"#,
+                r#""log":{"bytes":120,"truncated":false}}"#
+            )
+        );
+        let back: RunView = serde_json::from_str(&json).unwrap();
+        assert_eq!(back.input.unwrap().get(), r#"{ "a": 1.10 }"#);
+    }
+
+    #[test]
+    fn a_waiting_run_has_nulls_where_nothing_is_known_yet() {
+        let waiting = Run {
+            state: RunState::Queued,
+            started_at: None,
+            finished_at: None,
+            attempt: 0,
+            epoch: None,
+            input: None,
+            result: None,
+            log: None,
+            replay_of: Some(RunId(7)),
+            ..ended_run()
+        };
+        let json = serde_json::to_value(RunView::from(waiting)).unwrap();
+        for null in [
+            "started_at",
+            "finished_at",
+            "epoch",
+            "input",
+            "result",
+            "wait_ms",
+            "duration_ms",
+        ] {
+            assert!(json[null].is_null(), "{null} in {json}");
+        }
+        assert_eq!(json["replay_of"], 7);
+        assert_eq!(json["log"]["bytes"], 0);
+    }
+
+    #[test]
+    fn a_result_that_is_no_json_is_shown_as_text() {
+        for (bytes, shown) in [
+            (&b"{\"a\":"[..], r#""{\"a\":""#),
+            (&b"plain"[..], r#""plain""#),
+            (&b"\xff"[..], "\"\u{fffd}\""),
+            (&b""[..], r#""""#),
+        ] {
+            assert_eq!(raw_json(bytes.to_vec()).get(), shown);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! How large a request's body may be.
+
+use autom8_api::problem::{Problem, ProblemCode};
+use autom8_model::limits;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderMap, header};
+use http_body_util::Limited;
+use hyper::body::Body as _;
+
+use crate::error::ApiProblem;
+
+/// One task, one input, one of anything.
+pub const BODY_BYTES_MAX: u64 = 1024 * 1024;
+/// A batch of [`limits::BATCH_RUNS_MAX`] runs with inputs of about 1.6 KB each.
+pub const BATCH_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const BATCH_ROUTE: &str = "/api/v1/runs/batch";
+
+const _: () = {
+    // A full input and its frame of JSON fit into an ordinary body.
+    assert!(limits::INPUT_BYTES_MAX as u64 * 2 <= BODY_BYTES_MAX);
+    assert!(limits::TASK_SPEC_BYTES_MAX as u64 * 2 <= BODY_BYTES_MAX);
+};
+
+pub(super) fn of_route(template: Option<&str>) -> u64 {
+    if template == Some(BATCH_ROUTE) {
+        BATCH_BODY_BYTES_MAX
+    } else {
+        BODY_BYTES_MAX
+    }
+}
+
+/// Refuses a body that is announced as too large, before a byte of it is read.
+pub(super) fn check_announced(headers: &HeaderMap, bytes_max: u64) -> Result<(), ApiProblem> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    match announced {
+        Some(bytes) if bytes > bytes_max => Err(too_large(bytes_max)),
+        _ => Ok(()),
+    }
+}
+
+/// The 413 of this server. Extractors that read a body answer with it when the limit ends it.
+pub(crate) fn too_large(bytes_max: u64) -> ApiProblem {
+    Problem::new(
+        ProblemCode::TooLarge,
+        format!(
+            "the body is larger than {bytes_max} bytes; send less at once, \
+             e.g. several batches with fewer runs each"
+        ),
+    )
+    .into()
+}
+
+/// Cuts a body off at the limit, however it was announced. The handler's read then fails with
+/// [`http_body_util::LengthLimitError`].
+pub(super) fn limited(mut request: Request, bytes_max: u64) -> Request {
+    if request.body().is_end_stream() {
+        return request;
+    }
+    // This limit replaces the one that axum's extractors bring.
+    DefaultBodyLimit::disable().apply(&mut request);
+    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    request.map(|body| Body::new(Limited::new(body, bytes_max)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+    use http_body_util::BodyExt as _;
+
+    #[test]
+    fn an_announced_length_is_judged_by_the_route() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::CONTENT_LENGTH,
+            HeaderValue::from(BODY_BYTES_MAX + 1),
+        );
+        let refused = check_announced(&headers, of_route(Some("/api/v1/tasks"))).unwrap_err();
+        assert_eq!(refused.problem.status(), 413);
+        check_announced(&headers, of_route(Some(BATCH_ROUTE))).unwrap();
+        check_announced(&HeaderMap::new(), 0).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_length_is_cut_off_too() {
+        let request = Request::new(Body::from_stream(futures_util::stream::iter([
+            Ok::<_, std::io::Error>(vec![0; 600]),
+            Ok(vec![0; 600]),
+        ])));
+        let body = limited(request, 1_000).into_body();
+        let error = body.collect().await.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap();
+        assert!(cause.is::<http_body_util::LengthLimitError>(), "{cause}");
+    }
+}

@@ -1,0 +1,244 @@
+//! What happens to every request around its handler, in this order:
+//!
+//! [`request_id`] → recorder starts ([`recorder`]) → [`host_guard`] → [`lanes`] (load shedding) →
+//! [`body_limit`] → handler, panics caught → problems completed → [`answer_headers`] → recorder
+//! ends.
+//!
+//! One hand-written layer calls the parts, and each part is a plain function or guard in its own
+//! file: a tower of boxed layers costs an allocation and a virtual call for each part and request.
+//! It is applied to the routes, not around the router, because the route's template is known only
+//! there.
+
+pub mod answer_headers;
+pub mod body_limit;
+pub mod host_guard;
+pub mod lanes;
+pub mod recorder;
+pub mod request_id;
+
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use autom8_api::problem::{CONTENT_TYPE, Problem, ProblemCode};
+use autom8_model::Clock;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::Route;
+use axum::routing::future::RouteFuture;
+
+use crate::error::ApiProblem;
+use crate::telemetry::Telemetry;
+
+use host_guard::HostGuard;
+use lanes::{Lanes, Pass};
+use recorder::Recording;
+use request_id::RequestId;
+
+/// What the middleware knows; one for all routes.
+pub struct Edge {
+    pub clock: Arc<dyn Clock>,
+    pub telemetry: Arc<Telemetry>,
+    pub host_guard: HostGuard,
+    pub lanes: Arc<Lanes>,
+}
+
+/// Applies the [`Edge`] to each route.
+#[derive(Clone)]
+pub struct EdgeLayer(pub Arc<Edge>);
+
+impl tower::Layer<Route> for EdgeLayer {
+    type Service = EdgeService;
+
+    fn layer(&self, route: Route) -> EdgeService {
+        EdgeService {
+            edge: Arc::clone(&self.0),
+            route,
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct EdgeService {
+    edge: Arc<Edge>,
+    route: Route,
+}
+
+impl tower::Service<Request> for EdgeService {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = EdgeFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> EdgeFuture {
+        let edge = &self.edge;
+        let template = request
+            .extensions()
+            .get::<MatchedPath>()
+            .map(MatchedPath::as_str);
+        let recording = Recording::start(edge, request.method(), template);
+        let request_id = RequestId::of(request.headers(), edge.clock.as_ref());
+        let (answer, pass) = match edge.admit(&request, template, &recording) {
+            Err(refused) => (Answer::Refused(Some(refused)), None),
+            Ok((pass, body_bytes_max)) => {
+                let request = body_limit::limited(request, body_bytes_max);
+                let route = &mut self.route;
+                let answer = catch_unwind(AssertUnwindSafe(|| route.call(request))).map_or_else(
+                    |panic| Answer::Refused(Some(panicked(&*panic))),
+                    Answer::Coming,
+                );
+                (answer, Some(pass))
+            }
+        };
+        EdgeFuture {
+            edge: Arc::clone(edge),
+            recording,
+            request_id: Some(request_id),
+            answer,
+            _pass: pass,
+        }
+    }
+}
+
+impl Edge {
+    /// What is refused before a handler sees it.
+    fn admit(
+        &self,
+        request: &Request,
+        template: Option<&str>,
+        recording: &Recording,
+    ) -> Result<(Pass, u64), ApiProblem> {
+        self.host_guard
+            .check(request.method(), request.uri(), request.headers())?;
+        let pass = self.lanes.enter(recording.is_monitoring())?;
+        let body_bytes_max = body_limit::of_route(template);
+        body_limit::check_announced(request.headers(), body_bytes_max)?;
+        Ok((pass, body_bytes_max))
+    }
+
+    fn complete(
+        &self,
+        mut response: Response,
+        recording: &mut Recording,
+        request_id: &RequestId,
+    ) -> Response {
+        let mut cause = None;
+        if response.status().as_u16() >= 400 {
+            (response, cause) = completed_problem(response, request_id);
+        }
+        let duration_micros = recording.end(
+            self,
+            response.status().as_u16(),
+            request_id,
+            cause.as_deref(),
+        );
+        answer_headers::add(response.headers_mut(), request_id, duration_micros);
+        response
+    }
+}
+
+/// Gives a refusal its request id. An answer that is no problem yet, as axum's own extractors
+/// make them, becomes one: a client may rely on the form of every error.
+fn completed_problem(response: Response, request_id: &RequestId) -> (Response, Option<String>) {
+    let status = response.status();
+    let problem = match response.extensions().get::<ApiProblem>() {
+        Some(problem) => problem.clone(),
+        None if has_body_of_its_own(&response) => return (response, None),
+        None => ApiProblem::from(Problem::new(code_of(status.as_u16()), said_by(status))),
+    };
+    let (parts, _) = response.into_parts();
+    let mut completed = problem.render(Some(request_id.as_str()));
+    for (name, value) in &parts.headers {
+        if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
+            completed.headers_mut().insert(name, value.clone());
+        }
+    }
+    (completed, problem.cause)
+}
+
+/// JSON, HTML and problems are meant as they are (readiness answers 503 with its checks); plain
+/// text and nothing are what the framework says by itself.
+fn has_body_of_its_own(response: &Response) -> bool {
+    response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|found| found == CONTENT_TYPE || !found.as_bytes().starts_with(b"text/plain"))
+}
+
+fn code_of(status: u16) -> ProblemCode {
+    ProblemCode::ALL
+        .into_iter()
+        .find(|code| code.status() == status)
+        .unwrap_or(if status < 500 {
+            ProblemCode::Invalid
+        } else {
+            ProblemCode::Internal
+        })
+}
+
+fn said_by(status: axum::http::StatusCode) -> String {
+    let reason = status.canonical_reason().unwrap_or("refused");
+    format!("{reason}: GET / lists the endpoints and what they take")
+}
+
+/// The answer to a request whose handler panicked. The panic's text is for the log only.
+fn panicked(panic: &(dyn std::any::Any + Send)) -> ApiProblem {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a text");
+    ApiProblem::internal(format!("the handler panicked: {text}"))
+}
+
+enum Answer {
+    Coming(RouteFuture<Infallible>),
+    Refused(Option<ApiProblem>),
+}
+
+/// The answer in the making. Dropped early (the client left), it counts nothing but its place.
+pub struct EdgeFuture {
+    edge: Arc<Edge>,
+    recording: Recording,
+    request_id: Option<RequestId>,
+    answer: Answer,
+    _pass: Option<Pass>,
+}
+
+impl Future for EdgeFuture {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let response = match &mut this.answer {
+            Answer::Refused(refused) => match refused.take() {
+                Some(refused) => refused.into_response(),
+                None => Response::new(Body::empty()),
+            },
+            Answer::Coming(coming) => {
+                match catch_unwind(AssertUnwindSafe(|| Pin::new(coming).poll(context))) {
+                    Ok(polled) => match ready!(polled) {
+                        Ok(response) => response,
+                        Err(never) => match never {},
+                    },
+                    Err(panic) => panicked(&*panic).into_response(),
+                }
+            }
+        };
+        let Some(request_id) = this.request_id.take() else {
+            return Poll::Ready(Ok(response));
+        };
+        Poll::Ready(Ok(this.edge.complete(
+            response,
+            &mut this.recording,
+            &request_id,
+        )))
+    }
+}
