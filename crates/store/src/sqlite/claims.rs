@@ -23,7 +23,21 @@ pub(crate) struct PendingClaim {
     pub lease: Option<Duration>,
     /// When to answer with nothing.
     pub until: Monotonic,
-    pub reply: Reply<Granted>,
+    /// Gone once it is answered.
+    pub reply: Option<Reply<Granted>>,
+}
+
+impl PendingClaim {
+    /// Whether anyone still waits for the answer.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| !reply.is_closed())
+    }
+
+    pub(crate) fn answer_with_nothing(&mut self) {
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(Ok(Granted::nothing()));
+        }
+    }
 }
 
 /// Leases on their way to the worker. If they do not arrive (the caller went away while it
@@ -211,14 +225,14 @@ impl Writer {
         }
         let now = self.clock.monotonic();
         let mut waiting = Vec::new();
-        for pending in std::mem::take(&mut self.pending_claims) {
-            if pending.reply.is_closed() {
+        for mut pending in std::mem::take(&mut self.pending_claims) {
+            if !pending.is_wanted() {
                 continue;
             }
             let claimed = self.memory.ready.claim(&pending.request);
             if claimed.is_empty() {
                 if pending.until <= now || self.closing {
-                    let _ = pending.reply.send(Ok(Granted::nothing()));
+                    pending.answer_with_nothing();
                 } else {
                     waiting.push(pending);
                 }
@@ -286,7 +300,9 @@ impl Writer {
                         Err(error.clone())
                     }
                 };
-                let _ = pending.reply.send(answer);
+                if let Some(reply) = pending.reply {
+                    let _ = reply.send(answer);
+                }
             });
         }
         self.pending_claims = waiting;

@@ -192,7 +192,7 @@ impl Writer {
             run_at: None,
         };
         self.put_back(&ended, segment, group)?;
-        self.memory.ready.push_suspect(Span {
+        self.memory.push_suspect(Span {
             first: covered.run,
             count: 1,
             task: covered.task,

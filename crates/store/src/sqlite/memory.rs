@@ -82,32 +82,23 @@ impl Memory {
         }
     }
 
-    pub(crate) fn learn(&mut self, task: &Task) {
-        if !self.ready.knows(task.id, task.rev) {
-            self.ready.learn(traits_of(task));
+    /// Makes the revision of a span known to the order. If it is not kept any more, the one that
+    /// took its place stands in.
+    fn learn_for(&mut self, span: &Span) {
+        if self.ready.knows(span.task, span.rev) {
+            return;
         }
-    }
-
-    /// The same for a revision that is not kept any more, whose place `task` takes.
-    pub(crate) fn learn_as(&mut self, task: &Task, rev: u32) {
-        if !self.ready.knows(task.id, rev) {
-            self.ready.learn(TaskTraits {
-                rev,
-                ..traits_of(task)
-            });
+        if let Some(task) = self.tasks.revision(span.task, span.rev) {
+            self.ready.learn(TaskTraits { rev: span.rev, ..traits_of(task) });
         }
     }
 
     /// Puts waiting runs in order; their task's revision is in the table.
     pub(crate) fn push_span(&mut self, span: Span) {
-        if let Err(span) = self.ready.push(span) {
-            if let Some(task) = self.tasks.revision(span.task, span.rev).cloned() {
-                self.learn_as(&task, span.rev);
-            }
-            // A span whose task is not in the table cannot be: the table forgets a task only when
-            // no run of it is left.
-            let _ = self.ready.push(span);
-        }
+        self.learn_for(&span);
+        // A span whose task is not in the table cannot be: the table forgets a task only when no
+        // run of it is left.
+        let _ = self.ready.push(span);
     }
 
     /// Lets a run wait again, with so many attempts behind it.
@@ -119,10 +110,21 @@ impl Memory {
     pub(crate) fn push_retry(&mut self, covered: &CoveredRun, run_at: Timestamp, now: Timestamp) {
         let span = span_of(covered, covered.attempt);
         if run_at > now {
-            self.ready.push_delayed(run_at, span);
+            self.push_delayed(run_at, span);
         } else {
             self.push_span(span);
         }
+    }
+
+    pub(crate) fn push_delayed(&mut self, run_at: Timestamp, span: Span) {
+        self.learn_for(&span);
+        self.ready.push_delayed(run_at, span);
+    }
+
+    /// Lets a run wait that may be what killed its worker.
+    pub(crate) fn push_suspect(&mut self, span: Span) {
+        self.learn_for(&span);
+        self.ready.push_suspect(span);
     }
 
     pub(crate) fn count_running<'a>(

@@ -409,7 +409,7 @@ impl Store for SqliteStore {
                     request,
                     lease: claim.lease,
                     until,
-                    reply,
+                    reply: Some(reply),
                 })
             })
             .await?;

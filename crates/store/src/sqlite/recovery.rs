@@ -393,26 +393,14 @@ fn load_open_runs(
             _ if replaces => {
                 memory.held.insert(row.task, row.span());
             }
-            Some(run_at) if run_at > now => memory.ready.push_delayed(run_at, row.span()),
+            Some(run_at) if run_at > now => memory.push_delayed(run_at, row.span()),
             // Put back without a time: it may be what killed its worker.
-            None if row.attempt > 0 => {
-                learn(memory, &row);
-                memory.ready.push_suspect(row.span());
-            }
+            None if row.attempt > 0 => memory.push_suspect(row.span()),
             _ => memory.push_span(row.span()),
-        }
-        if row.run_at.is_some_and(|run_at| run_at > now) {
-            learn(memory, &row);
         }
     }
     memory.open.insert(id, open);
     Ok(())
-}
-
-fn learn(memory: &mut Memory, row: &OpenRow) {
-    if let Some(task) = memory.tasks.revision(row.task, row.rev).cloned() {
-        memory.learn_as(&task, row.rev);
-    }
 }
 
 /// The size of the active segment, the next id, and the tail of its postings.

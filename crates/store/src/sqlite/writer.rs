@@ -268,6 +268,13 @@ impl Writer {
             .extend(taken.batches.into_iter().map(BatchInProgress::new));
         let now = self.clock.now();
         self.memory.ready.promote(now);
+        if work.commands() == 0
+            && self.batches.is_empty()
+            && self.sweeps.is_empty()
+            && self.memory.ready.is_empty()
+        {
+            return self.answer_overdue_claims();
+        }
         let mut group = Group::at(now);
         let started = self.clock.monotonic();
         let waiting = work.commands() + self.batches.len();
@@ -289,6 +296,19 @@ impl Writer {
             }
             Err(error) => self.give_up(group, &error),
         }
+    }
+
+    /// Where nothing waits, claims need no transaction to be told so.
+    fn answer_overdue_claims(&mut self) {
+        let now = self.clock.monotonic();
+        let closing = self.closing;
+        self.pending_claims.retain_mut(|claim| {
+            let waits = claim.until > now && !closing && claim.is_wanted();
+            if !waits {
+                claim.answer_with_nothing();
+            }
+            waits
+        });
     }
 
     fn fill(&mut self, group: &mut Group, work: Work) -> SqlResult<()> {
