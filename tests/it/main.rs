@@ -1,3 +1,19 @@
-//! The product from outside, as its users meet it: one binary whose tree mirrors the routes.
+//! The product from outside, as its users meet it. `routes` mirrors the server's own tree, `cli`
+//! the commands; each other file is one promise.
 
-fn main() {}
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test stops at the first thing that is wrong"
+)]
+
+mod bad_input;
+mod cli;
+mod guide_commands;
+mod hardware;
+mod lanes;
+mod refusals;
+mod restart;
+mod routes;
+mod stop;

@@ -23,6 +23,7 @@ pub mod namespace;
 pub mod random;
 pub mod server;
 pub mod sink;
+pub mod steps;
 pub mod wait;
 
 pub use client::{Answer, Client, Unanswered};

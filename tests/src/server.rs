@@ -150,6 +150,13 @@ impl Server {
         }
     }
 
+    /// Lets go of a server that has ended by itself, so that it can be started again.
+    #[track_caller]
+    pub fn forget(&mut self) {
+        assert!(self.exit_status().is_some(), "it still runs");
+        self.child = None;
+    }
+
     /// Starts again on the same data, on a new port.
     #[track_caller]
     pub fn start_again(&mut self) {

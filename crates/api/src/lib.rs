@@ -5,7 +5,11 @@
 //! the pages of lists share [`page`]. The contract is frozen: fields are added, never renamed, so
 //! a view that is read ignores fields it does not know.
 
+pub mod backup;
 pub mod batch;
+pub mod builtin;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod info;
 pub mod page;
 pub mod problem;
@@ -15,6 +19,8 @@ pub mod task;
 pub mod task_log;
 pub mod telemetry;
 
+/// The nouns that views are made of, for those who see the API only.
+pub use autom8_model as model;
 pub use batch::BatchAccepted;
 pub use page::PageMeta;
 pub use problem::{Problem, ProblemCode};

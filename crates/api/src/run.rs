@@ -121,15 +121,6 @@ pub struct RunRequest {
     pub input: Option<Box<RawValue>>,
 }
 
-/// `POST …/cancel`, 202.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CancelAccepted {
-    pub id: RunId,
-    /// `cancelled`, or `running` until the executor has stopped.
-    pub state: RunState,
-    pub message: String,
-}
-
 /// `GET …/log` as JSON: the output of each attempt that left some, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunLogView {
@@ -146,6 +137,22 @@ pub struct AttemptLogView {
     pub truncated: bool,
     /// Whether it is still being written.
     pub live: bool,
+}
+
+/// `GET …/log?follow=1`: the data of an event named `log`. Its id is `attempt-offset`, with the
+/// offset after it: given back as `Last-Event-ID`, the stream goes on from there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogChunk {
+    pub attempt: u16,
+    /// Where `text` begins in the output of its attempt, in bytes.
+    pub offset: u64,
+    pub text: String,
+}
+
+/// The data of the last event of such a stream, named `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEnd {
+    pub state: RunState,
 }
 
 #[cfg(test)]

@@ -138,11 +138,11 @@ pub struct Anomaly {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnomalyKind {
-    /// Failures in percent, against the lifetime share.
+    /// Failures in percent, against the share of all runs before.
     FailureShare,
-    /// 95th percentile of the run time in milliseconds, against the longer window.
+    /// 95th percentile of the run time in milliseconds, against that of the last hour.
     RunTime,
-    /// 95th percentile of the wait in milliseconds, against the longer window.
+    /// 95th percentile of the wait in milliseconds, against what is bearable.
     WaitTime,
     #[serde(other)]
     Unknown,

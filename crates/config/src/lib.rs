@@ -9,6 +9,7 @@
 
 mod error;
 mod file;
+pub mod host_name;
 mod layers;
 pub mod listen;
 pub mod network;
@@ -21,6 +22,7 @@ pub mod table;
 pub mod value;
 
 pub use error::{ConfigError, Fault};
+pub use host_name::HostName;
 pub use layers::{FileText, Sources};
 pub use listen::{Listen, ListenAddress};
 pub use network::Network;

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::host_name::HostName;
 use crate::listen::{Listen, ListenAddress};
 use crate::network::Network;
 use crate::rate_limit::RateLimit;
@@ -17,6 +18,9 @@ settings! {
         listen: Listen = Listen::default(), guide "API_HOST", flag "listen" "ADDR|unix:PATH";
         /// TCP port; 0 takes a free one.
         port: u16 = 5000, guide "API_PORT", flag "port" "N";
+        /// Names by which a proxy on this machine reaches the server, beside localhost and
+        /// loopback addresses; requests under any other name are refused.
+        allowed_hosts: Vec<HostName> = Vec::new();
         /// What this installation is for, e.g. development, staging or production.
         /// In production, unsafe settings are refused.
         environment: String = "development".to_owned(), guide "ENVIRONMENT", check environment;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::host_name::HostName;
 use crate::listen::Listen;
 use crate::network::Network;
 use crate::rate_limit::RateLimit;
@@ -123,24 +124,41 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
+/// What a list may hold.
+pub trait Entry: Clone + ToString {
+    fn parse_entry(text: &str) -> Result<Self, String>;
+}
+
+impl Entry for Network {
+    fn parse_entry(text: &str) -> Result<Self, String> {
+        Network::parse(text)
+    }
+}
+
+impl Entry for HostName {
+    fn parse_entry(text: &str) -> Result<Self, String> {
+        HostName::parse(text)
+    }
+}
+
 /// In the environment and in flags the entries are separated by commas.
-impl Value for Vec<Network> {
+impl<T: Entry> Value for Vec<T> {
     const KIND: Kind = Kind::List;
 
     fn parse(text: &str) -> Result<Self, String> {
         text.split(',')
             .map(str::trim)
             .filter(|entry| !entry.is_empty())
-            .map(Network::parse)
+            .map(T::parse_entry)
             .collect()
     }
 
     fn show(&self) -> String {
         match self.as_slice() {
             [] => "none".to_owned(),
-            networks => networks
+            entries => entries
                 .iter()
-                .map(Network::to_string)
+                .map(T::to_string)
                 .collect::<Vec<_>>()
                 .join(", "),
         }

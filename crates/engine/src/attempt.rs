@@ -9,6 +9,7 @@ use autom8_model::transition::{AttemptEnd, Circumstances, Decision, settle};
 use autom8_model::{HumanDuration, Monotonic, Timestamp, limits};
 use autom8_store::{Finish, Lease};
 use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
 
 use crate::engine::Shared;
 use crate::executor::{Ended, RunContext};
@@ -53,6 +54,8 @@ async fn execute(shared: &Shared, lease: &Lease, live: &LiveRun) -> (AttemptEnd,
         )));
     };
     let timeout = task.spec.timeout.0;
+    // Of its own, so that an executor never hears of a stop before it is known here why.
+    let cancel = CancellationToken::new();
     let context = RunContext {
         run: lease.claimed.run,
         attempt: lease.claimed.attempt,
@@ -61,7 +64,7 @@ async fn execute(shared: &Shared, lease: &Lease, live: &LiveRun) -> (AttemptEnd,
         timeout,
         input: lease.input.clone(),
         log: live.log.clone(),
-        cancel: live.stop.clone(),
+        cancel: cancel.clone(),
     };
     let execution = AssertUnwindSafe(executor.execute(context)).catch_unwind();
     tokio::pin!(execution);
@@ -78,7 +81,7 @@ async fn execute(shared: &Shared, lease: &Lease, live: &LiveRun) -> (AttemptEnd,
         Stopped::WithTheEngine => "the server is stopping: this run will be given back".to_owned(),
         Stopped::TimedOut => format!("timed out after {}: stopping", HumanDuration(timeout)),
     });
-    live.stop.cancel();
+    cancel.cancel();
     let executed = tokio::select! {
         biased;
         executed = &mut execution => Some(executed),

@@ -26,3 +26,6 @@ pub use engine::{Engine, EngineConfig, EngineParts, EngineStatus};
 pub use executor::{Ended, Executor, RunContext};
 pub use observer::{EngineObserver, RunSettled, RunStarted};
 pub use run_log::RunLog;
+
+#[cfg(test)]
+mod tests;

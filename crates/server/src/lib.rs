@@ -10,14 +10,18 @@
 //! parts in their order, and the end lets each finish what it has accepted. [`ops`] is what the
 //! command line needs of store and engine without a server.
 
+pub mod builtins;
 pub mod error;
+pub mod extract;
 pub mod lifecycle;
 pub mod listen;
 pub mod middleware;
+pub mod ops;
 pub mod router;
 pub mod routes;
 pub mod state;
 pub mod telemetry;
+mod wiring;
 
 pub use error::ApiProblem;
 pub use state::AppState;

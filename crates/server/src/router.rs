@@ -37,6 +37,36 @@ pub(crate) const ENDPOINTS: &[(&str, &str, &str)] = &[
     ("GET", "/livez", "Alive, for a supervisor"),
     ("GET", "/readyz", "Ready for traffic, for a load balancer"),
     ("GET", "/api/v1/info", "Version, durability and security"),
+    ("GET POST", "/api/v1/tasks", "List tasks; define one"),
+    ("GET PATCH DELETE", "/api/v1/tasks/{name}", "Show, change or delete a task"),
+    ("POST", "/api/v1/tasks/{name}/run", "Run a task now, with an input"),
+    ("POST", "/api/v1/tasks/{name}/pause", "Stop its schedule and hold its queued runs"),
+    ("POST", "/api/v1/tasks/{name}/resume", "Go on from now"),
+    ("PUT", "/api/v1/tasks/{name}/toggle", "Pause or resume"),
+    ("GET", "/api/v1/tasks/{name}/next", "When it fires next"),
+    ("GET", "/api/v1/runs", "List runs, newest first"),
+    ("POST", "/api/v1/runs/batch", "Run a task once for each of up to 10,000 inputs"),
+    ("GET", "/api/v1/runs/{id}", "Show a run"),
+    ("POST", "/api/v1/runs/{id}/cancel", "Cancel a run that has not ended"),
+    ("POST", "/api/v1/runs/{id}/retry", "Run again what has ended"),
+    ("GET", "/api/v1/runs/{id}/log", "What a run printed; follow=1 streams it"),
+    ("GET", "/api/v1/task_logs", "Runs as task logs"),
+    ("GET", "/api/v1/task_logs/stats", "Totals, rates and percentiles of runs"),
+    ("GET", "/api/v1/scheduler/status", "The scheduled tasks and their next times"),
+    ("POST", "/api/v1/scheduler/jobs/{name}/run", "The same as running the task"),
+    ("POST", "/api/v1/scheduler/jobs/{name}/pause", "The same as pausing the task"),
+    ("POST", "/api/v1/scheduler/jobs/{name}/resume", "The same as resuming the task"),
+    ("GET", "/api/v1/metrics", "Health and performance report; text by Accept"),
+    ("GET", "/api/v1/metrics/system", "Hardware, as this process may use it"),
+    ("GET", "/api/v1/metrics/stream", "The report each second, as events"),
+    ("GET", "/metrics", "For Prometheus"),
+    ("GET", "/api/v1/performance/stats", "Request percentiles"),
+    ("GET", "/api/v1/performance/system", "The same as /api/v1/metrics/system"),
+    ("GET", "/api/v1/performance/health", "Verdict, issues and what to do"),
+    ("POST", "/api/v1/performance/cache/clear", "Empty the server's caches"),
+    ("GET", "/api/v1/slo", "Objectives, budgets and burn"),
+    ("GET", "/api/v1/slow_log", "Slow requests, statements and runs"),
+    ("GET", "/api/v1/logs/errors", "Recent errors"),
 ];
 
 /// The whole API behind its middleware.
@@ -50,6 +80,16 @@ fn api() -> Router<AppState> {
         .merge(routes::root::routes())
         .merge(routes::health::routes())
         .merge(routes::info::routes())
+        .merge(routes::tasks::routes())
+        .merge(routes::runs::routes())
+        .merge(routes::run_log::routes())
+        .merge(routes::task_logs::routes())
+        .merge(routes::scheduler::routes())
+        .merge(routes::metrics::routes())
+        .merge(routes::performance::routes())
+        .merge(routes::slo::routes())
+        .merge(routes::slow_log::routes())
+        .merge(routes::error_log::routes())
 }
 
 /// Gives routes their fallbacks and their middleware.

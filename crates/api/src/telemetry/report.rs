@@ -76,6 +76,7 @@ pub struct HealthVerdict {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SloList {
     pub slo: Vec<SloView>,
+    pub unavailable: Vec<Unavailable>,
 }
 
 /// An objective, and how it stands over the last hour.
@@ -85,10 +86,14 @@ pub struct SloView {
     pub description: Cow<'static, str>,
     pub objective_percent: f64,
     /// The threshold of a latency objective: an event is good up to and including it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold_ms: Option<f64>,
     /// The limit of a utilisation objective.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold_percent: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline_ms: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline_percent: Option<f64>,
     pub state: SloState,
     /// The window of all figures but `burn` and `since_start`.
@@ -99,6 +104,7 @@ pub struct SloView {
     pub bad: u64,
     /// Good share of all events; null before the first.
     pub sli_percent: Option<f64>,
+    /// Of a latency objective with events.
     pub p95_ms: Option<f64>,
     pub p99_ms: Option<f64>,
     /// Bad events that the objective allows among `total`.

@@ -143,6 +143,7 @@ pub fn parse_keyed(text: &str, key: &str) -> Option<u64> {
 pub struct CgroupReading {
     /// CPUs' worth of time that the tightest quota grants.
     pub quota_cpus: Reading<f64>,
+    pub quota_source: Reading<&'static str>,
     /// CPUs' worth of time used by the group that the quota binds.
     pub used_cpus: Reading<f64>,
     /// Milliseconds in each second in which the group was held back.
@@ -204,6 +205,14 @@ impl CgroupProbe {
         }
     }
 
+    fn quota_source(&self) -> Reading<&'static str> {
+        let cpu = self.cpu.as_ref().map_err(Clone::clone)?;
+        Ok(match cpu.version {
+            Version::V2 => "cgroup2:cpu.max",
+            Version::V1 => "cgroup1:cpu.cfs_quota_us",
+        })
+    }
+
     pub fn sample(&mut self, buffer: &mut Buffer, interval: &Reading<Interval>) -> CgroupReading {
         let absent = |absence: &Absence| absence.clone();
         let (quota_cpus, used_cpus, throttled_ms_per_s) = match &mut self.cpu {
@@ -218,6 +227,7 @@ impl CgroupProbe {
                     .and_then(|memory| read(memory, buffer))
             };
         CgroupReading {
+            quota_source: quota_cpus.clone().and(self.quota_source()),
             quota_cpus,
             used_cpus,
             throttled_ms_per_s,

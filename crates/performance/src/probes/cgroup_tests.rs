@@ -121,7 +121,10 @@ fn version_2_takes_the_least_limit_of_all_ancestors() {
     let mut buffer = Buffer::default();
     probe.refresh_limits(&mut buffer);
     let first = probe.sample(&mut buffer, &Interval::between(None, 0));
-    assert_eq!(first.quota_cpus, Ok(1.5));
+    assert_eq!(
+        (first.quota_cpus, first.quota_source),
+        (Ok(1.5), Ok("cgroup2:cpu.max"))
+    );
     assert_eq!(first.used_cpus, Err(Absence::FIRST_SAMPLE));
     assert_eq!(first.memory_limit_bytes, Ok(1_000_000));
     assert_eq!(first.memory_limit_source, Ok("cgroup2:memory.max"));

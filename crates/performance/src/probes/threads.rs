@@ -44,6 +44,7 @@ pub struct ThreadsProbe {
     task_directory: PathBuf,
     threads: Vec<Thread>,
     has_listed: bool,
+    switches_total: u64,
 }
 
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl ThreadsProbe {
             task_directory,
             threads: Vec::new(),
             has_listed: false,
+            switches_total: 0,
         }
     }
 
@@ -74,6 +76,7 @@ impl ThreadsProbe {
         if count.is_some_and(|count| count > THREADS_MAX) {
             self.threads.clear();
             self.has_listed = false;
+            self.switches_total = 0;
             return Err(Absence::because("more threads than are watched one by one"));
         }
         let is_first = !self.has_listed;
@@ -82,6 +85,7 @@ impl ThreadsProbe {
         if is_first || has_lost_one || count != Some(self.threads.len() as u64) {
             self.list_new(buffer, &mut sum)?;
         }
+        self.switches_total += sum.switches;
         if is_first {
             return Err(Absence::FIRST_SAMPLE);
         }
@@ -91,6 +95,14 @@ impl ThreadsProbe {
             delay_ms_per_s: round(sum.delay_nanos as f64 / 1e6 / interval.seconds(), 3),
             switches_per_s: round(sum.switches as f64 / interval.seconds(), 1),
         })
+    }
+
+    /// Switches of all threads ever seen; what a thread did after its last sample is missing.
+    pub fn switches_total(&self) -> Reading<u64> {
+        match self.switches_total {
+            0 => Err(Absence::because("no schedule statistics were read yet")),
+            total => Ok(total),
+        }
     }
 
     /// Adds what the known threads did since the last call; drops those that have ended and tells

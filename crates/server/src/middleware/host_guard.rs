@@ -72,7 +72,10 @@ fn forbidden(message: impl Into<String>) -> ApiProblem {
 }
 
 fn is_allowed(name: &str, allowed_hosts: &[String]) -> bool {
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(name);
     name.eq_ignore_ascii_case("localhost")
         || bare
             .parse::<IpAddr>()

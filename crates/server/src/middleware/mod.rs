@@ -15,6 +15,8 @@ pub mod host_guard;
 pub mod lanes;
 pub mod recorder;
 pub mod request_id;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -198,6 +200,10 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> ApiProblem {
     ApiProblem::internal(format!("the handler panicked: {text}"))
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large variant is the ordinary one, and a box would cost each request an allocation"
+)]
 enum Answer {
     Coming(RouteFuture<Infallible>),
     Refused(Option<ApiProblem>),

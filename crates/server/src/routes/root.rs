@@ -81,14 +81,14 @@ struct StatusPage<'a> {
     environment: &'a str,
     state: &'static str,
     uptime: String,
-    now: Timestamp,
+    now: String,
     durability: &'static str,
-    tasks: u64,
-    queued: u64,
-    running: u64,
-    completed: u64,
-    failed: u64,
-    next_fire: Option<Timestamp>,
+    tasks: String,
+    queued: String,
+    running: String,
+    completed: String,
+    failed: String,
+    next_fire: Option<String>,
     runs: Vec<RunRow<'a>>,
     endpoints: &'static [(&'static str, &'static str, &'static str)],
 }
@@ -100,7 +100,7 @@ struct RunRow<'a> {
     /// Beside the word, so that the state is never told by colour alone.
     sign: &'static str,
     trigger: &'static str,
-    at: Timestamp,
+    at: String,
     duration: String,
     error: Option<&'a str>,
 }
@@ -117,14 +117,14 @@ fn page<'a>(state: &'a AppState, runs: &'a [Run]) -> StatusPage<'a> {
             Stage::Draining => "stopping",
         },
         uptime: rough_duration(state.uptime_seconds()),
-        now: Timestamp::from_seconds(state.clock.now().as_seconds()),
+        now: shown_time(state.clock.now()),
         durability: state.store.describe().durability,
-        tasks: totals.tasks,
-        queued: totals.queued,
-        running: totals.running,
-        completed: sum.completed,
-        failed: sum.failed + sum.interrupted,
-        next_fire: state.engine.status().next_fire_at,
+        tasks: grouped(totals.tasks),
+        queued: grouped(totals.queued),
+        running: grouped(totals.running),
+        completed: grouped(sum.completed),
+        failed: grouped(sum.failed + sum.interrupted),
+        next_fire: state.engine.status().next_fire_at.map(shown_time),
         runs: runs.iter().map(row).collect(),
         endpoints: ENDPOINTS,
     }
@@ -149,10 +149,29 @@ fn row(run: &Run) -> RunRow<'_> {
             RunState::Interrupted => "!",
         },
         trigger: run.trigger.as_str(),
-        at: Timestamp::from_seconds(at.as_seconds()),
+        at: shown_time(at),
         duration,
         error: run.error.as_deref().and_then(|error| error.lines().next()),
     }
+}
+
+/// To the second, in UTC, e.g. `2026-12-24 18:00:00`.
+fn shown_time(at: Timestamp) -> String {
+    let text = Timestamp::from_seconds(at.as_seconds()).to_string();
+    text.trim_end_matches('Z').replace('T', " ")
+}
+
+/// E.g. `10,482`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// The two largest units, e.g. `3 d 4 h`.
@@ -188,6 +207,79 @@ mod tests {
                 headers.insert(header::ACCEPT, accept.parse().unwrap());
             }
             assert_eq!(prefers_html(&headers), html, "{accept:?}");
+        }
+    }
+
+    fn sample<'a>(runs: Vec<RunRow<'a>>) -> StatusPage<'a> {
+        StatusPage {
+            version: "1.2.3",
+            environment: "staging",
+            state: "healthy",
+            uptime: rough_duration(90_061),
+            now: shown_time(Timestamp::from_seconds(1_764_000_000)),
+            durability: "full",
+            tasks: grouped(3),
+            queued: grouped(12),
+            running: grouped(1),
+            completed: grouped(10_482),
+            failed: grouped(7),
+            next_fire: Some(shown_time(Timestamp::from_seconds(1_764_000_060))),
+            runs,
+            endpoints: ENDPOINTS,
+        }
+    }
+
+    #[test]
+    fn the_page_shows_runs_and_lets_no_text_of_theirs_become_markup() {
+        let row = |state, sign, error| RunRow {
+            id: 42,
+            task: "nightly-sync",
+            state,
+            sign,
+            trigger: "schedule",
+            at: shown_time(Timestamp::from_seconds(1_764_000_000)),
+            duration: "12.3 ms".to_owned(),
+            error,
+        };
+        let html = sample(vec![
+            row("completed", "✓", None),
+            row(
+                "failed",
+                "✗",
+                Some("exit code 1: <script>alert(1)</script>"),
+            ),
+        ])
+        .render()
+        .unwrap();
+        for shown in [
+            "nightly-sync",
+            "✗",
+            "12.3 ms",
+            "1 d 1 h",
+            "10,482",
+            "2025-11-24 16:00:00",
+            "/api/v1/health",
+        ] {
+            assert!(html.contains(shown), "{shown}");
+        }
+        assert!(!html.contains("<script"), "{html}");
+    }
+
+    #[test]
+    fn an_empty_page_says_how_to_begin() {
+        let html = sample(Vec::new()).render().unwrap();
+        assert!(html.contains("autom8 tasks add"), "{html}");
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (12_345_678, "12,345,678"),
+        ] {
+            assert_eq!(grouped(number), text);
         }
     }
 

@@ -40,7 +40,9 @@ pub(crate) struct Ring<T> {
 
 impl<T> Default for Ring<T> {
     fn default() -> Self {
-        Ring { entries: Mutex::new(VecDeque::new()) }
+        Ring {
+            entries: Mutex::new(VecDeque::new()),
+        }
     }
 }
 
@@ -55,7 +57,13 @@ impl<T: Clone> Ring<T> {
 
     /// At most `limit` entries, newest first.
     pub(crate) fn latest(&self, limit: usize) -> Vec<T> {
-        self.entries.lock().iter().rev().take(limit).cloned().collect()
+        self.entries
+            .lock()
+            .iter()
+            .rev()
+            .take(limit)
+            .cloned()
+            .collect()
     }
 }
 

@@ -32,10 +32,6 @@ impl RouteSeries {
     pub fn is_monitoring(&self) -> bool {
         self.monitoring
     }
-
-    pub(crate) fn series(&self) -> &RecorderSeries {
-        &self.series
-    }
 }
 
 /// Answers by status code, since the start.
@@ -91,12 +87,18 @@ impl RouteBook {
     }
 
     pub(crate) fn series(&self, method_route: &str) -> Arc<RouteSeries> {
-        let template = method_route.split_once(' ').map_or(method_route, |(_, template)| template);
+        let template = method_route
+            .split_once(' ')
+            .map_or(method_route, |(_, template)| template);
         Arc::new(RouteSeries {
             series: self.recorder.series(method_route),
             statuses: Arc::clone(&self.statuses),
-            monitoring: self.monitoring.contains(&template),
+            monitoring: self.is_monitoring(template),
         })
+    }
+
+    pub(crate) fn is_monitoring(&self, template: &str) -> bool {
+        self.monitoring.contains(&template)
     }
 
     pub(crate) fn find(&self, method: &Method, template: Option<&str>) -> Arc<RouteSeries> {
@@ -138,7 +140,10 @@ fn lookup(
     template: &str,
 ) -> Option<Arc<RouteSeries>> {
     let methods = book.get(template)?;
-    methods.iter().find(|(known, _)| known == method).map(|(_, series)| Arc::clone(series))
+    methods
+        .iter()
+        .find(|(known, _)| known == method)
+        .map(|(_, series)| Arc::clone(series))
 }
 
 /// Requests that are being answered.
@@ -179,12 +184,18 @@ mod tests {
     #[test]
     fn a_route_is_counted_by_its_template_and_status() {
         let book = book();
-        book.find(&Method::GET, Some("/api/v1/runs/{id}")).record(1_000, 200);
-        book.find(&Method::GET, Some("/api/v1/runs/{id}")).record(1_000, 404);
-        book.find(&Method::GET, Some("/api/v1/runs/{id}")).record(1_000, 500);
+        book.find(&Method::GET, Some("/api/v1/runs/{id}"))
+            .record(1_000, 200);
+        book.find(&Method::GET, Some("/api/v1/runs/{id}"))
+            .record(1_000, 404);
+        book.find(&Method::GET, Some("/api/v1/runs/{id}"))
+            .record(1_000, 500);
         let totals = book.recorder.series("GET /api/v1/runs/{id}").totals();
         assert_eq!((totals.count, totals.errors), (3, 1));
-        assert_eq!(book.statuses.counts().collect::<Vec<_>>(), [(200, 1), (404, 1), (500, 1)]);
+        assert_eq!(
+            book.statuses.counts().collect::<Vec<_>>(),
+            [(200, 1), (404, 1), (500, 1)]
+        );
     }
 
     #[test]
@@ -195,14 +206,21 @@ mod tests {
             book.find(&method, None).record(1, 404);
         }
         assert_eq!(book.recorder.all().len(), 1);
-        assert_eq!(book.recorder.series("OTHER __unmatched__").totals().count, 1_000);
+        assert_eq!(
+            book.recorder.series("OTHER __unmatched__").totals().count,
+            1_000
+        );
     }
 
     #[test]
     fn monitoring_routes_are_told_apart() {
         let book = book();
         assert!(book.find(&Method::GET, Some("/metrics")).is_monitoring());
-        assert!(!book.find(&Method::GET, Some("/api/v1/tasks")).is_monitoring());
+        assert!(
+            !book
+                .find(&Method::GET, Some("/api/v1/tasks"))
+                .is_monitoring()
+        );
     }
 
     #[test]

@@ -80,13 +80,16 @@ impl StatementBook {
 
 impl StoreObserver for StatementBook {
     fn statement(&self, statement: Statement, duration_micros: u64, failed: bool) {
-        let Some((_, series)) = self.series.get(statement as usize) else { return };
+        let Some((_, series)) = self.series.get(statement as usize) else {
+            return;
+        };
         series.record(duration_micros, failed);
         let threshold = self.recorder.threshold_micros();
         if duration_micros > threshold && Self::counts_for_latency(statement) {
             let now = self.clock.now();
             let name = statement.name();
-            self.slow.push(rings::slow_statement(now, name, duration_micros, threshold));
+            self.slow
+                .push(rings::slow_statement(now, name, duration_micros, threshold));
         }
     }
 
@@ -128,6 +131,9 @@ mod tests {
         StoreObserver::statement(&book, Statement::RunGet, 30_001, false);
         let slow = book.slow.latest(10);
         assert_eq!(slow.len(), 1);
-        assert_eq!((slow[0].name.as_str(), slow[0].duration_ms), ("run_get", 30.001));
+        assert_eq!(
+            (slow[0].name.as_str(), slow[0].duration_ms),
+            ("run_get", 30.001)
+        );
     }
 }

@@ -302,7 +302,7 @@ pub(super) async fn a_waiting_claim_is_answered_by_a_retry_and_by_a_lost_lease(
     backend: &dyn Backend,
 ) {
     let store = Fixture::start(backend).await;
-    store.create(slot_task("a")).await;
+    store.create(with_attempts(slot_task("a"), 5)).await;
     let run = store.enqueue_one("a", "1").await;
     let lease = store.claim_one().await;
     let claim = waiting_claim(&store).await;

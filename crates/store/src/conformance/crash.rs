@@ -302,7 +302,7 @@ struct Told {
 
 /// Accepts, claims and ends runs until the store is gone.
 async fn work(store: Arc<dyn Store>, told: Arc<Mutex<Told>>, seed: u64) {
-    let mut random = Random::new(seed);
+    let mut random = Random::seeded(seed);
     loop {
         let inputs = numbers(1 + random.below(5));
         let Ok(enqueued) = store.enqueue(batch("a", &inputs)).await else {

@@ -77,7 +77,7 @@ pub(super) async fn a_fire_makes_a_run_and_a_row(backend: &dyn Backend) {
         count: 1,
         recorded_at: store.now(),
     };
-    assert_eq!(ledger(&store, &task).await, [expected.clone()]);
+    assert_eq!(ledger(&store, &task).await, std::slice::from_ref(&expected));
     store.advance(5);
     store.crash().await;
     assert_eq!(ledger(&store, &task).await, [expected]);

@@ -2,7 +2,9 @@
 //! with.
 
 use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use autom8_model::ready::Lane;
@@ -365,4 +367,10 @@ pub(super) fn is_unavailable<T>(answer: &Result<T, StoreError>) -> bool {
 pub(super) async fn answer<T>(of: impl Future<Output = T>) -> T {
     let answer = tokio::time::timeout(ANSWER_WAIT_MAX, of).await;
     answer.unwrap_or_else(|_| panic!("no answer within {ANSWER_WAIT_MAX:?}"))
+}
+
+/// Starts an operation by polling it once. Returns whether it waits for its answer.
+pub(super) async fn is_sent<T>(operation: &mut (impl Future<Output = T> + Unpin)) -> bool {
+    let mut operation = Pin::new(operation);
+    std::future::poll_fn(|context| Poll::Ready(operation.as_mut().poll(context).is_pending())).await
 }

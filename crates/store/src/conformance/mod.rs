@@ -76,10 +76,12 @@ pub trait Backend: Send + Sync {
     async fn start_backup(&self, path: &Path) -> Arc<dyn Store>;
 }
 
+type RunCase = for<'a> fn(&'a dyn Backend) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
 /// One behaviour, named by its file and its sentence.
 pub struct Case {
     pub name: &'static str,
-    run: for<'a> fn(&'a dyn Backend) -> Pin<Box<dyn Future<Output = ()> + 'a>>,
+    run: RunCase,
 }
 
 /// Runs the case of this name; panics where the store breaks it.

@@ -54,7 +54,7 @@ async fn agree(backend: &dyn Backend, seed: u64) {
     let mut history = History {
         store: Fixture::start(backend).await,
         model: Model::default(),
-        random: Random::new(seed),
+        random: Random::seeded(seed),
         leases: Vec::new(),
     };
     for text in NAMES {
@@ -160,7 +160,7 @@ impl History<'_> {
     async fn enqueue(&mut self, task: &TaskName) {
         let count = 1 + self.random.below(6);
         let inputs: Vec<String> = (0..count)
-            .map(|_| format!("{}", self.random.next() % 1_000))
+            .map(|_| format!("{}", self.random.below(1_000)))
             .collect();
         let answer = self.store.enqueue(batch(task.as_str(), &inputs)).await;
         if !self.model.tasks.contains_key(task) {

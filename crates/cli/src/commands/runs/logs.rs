@@ -1,0 +1,106 @@
+//! `autom8 runs logs ID`
+
+use std::io::Write as _;
+
+use autom8_api::client::{Client, LogEvent};
+use autom8_api::model::{RunId, RunState};
+
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::server_arguments::ServerArguments;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The output goes to standard output as the task wrote it; what this program \
+says goes to
+standard error. Of long output the first and the last 512 KiB are kept."
+)]
+pub(super) struct Arguments {
+    #[arg(value_parser = super::parse_id)]
+    id: RunId,
+    /// Go on printing until the run has ended, over lost connections too.
+    #[arg(long, short)]
+    follow: bool,
+    /// Only the output of this attempt; the first is 1.
+    #[arg(long, value_name = "N")]
+    attempt: Option<u16>,
+}
+
+pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Result<Exit, Failure> {
+    let client = server.client()?;
+    let output = server.output();
+    let mut printer = Printer {
+        output,
+        only: arguments.attempt,
+        last_attempt: None,
+    };
+    if arguments.follow {
+        follow(&client, arguments.id, &mut printer).await?;
+        return Ok(Exit::Ok);
+    }
+    let log = client.run_log(arguments.id).await?;
+    if output.json {
+        output.print(&log.text)?;
+        return Ok(Exit::Ok);
+    }
+    for attempt in &log.value.attempts {
+        printer.print(attempt.attempt, &attempt.text)?;
+    }
+    if printer.last_attempt.is_none() {
+        let run = client.run(arguments.id).await?.value;
+        output.note(&match run.state {
+            RunState::Queued => format!("Run {} waits; follow it with -f.", run.id),
+            RunState::Running => {
+                format!("Run {} has printed nothing yet; follow it with -f.", run.id)
+            }
+            state => format!("Run {} ({}) left no output.", run.id, state.as_str()),
+        });
+    }
+    Ok(Exit::Ok)
+}
+
+async fn follow(client: &Client, id: RunId, printer: &mut Printer) -> Result<(), Failure> {
+    let mut follower = client.follow_log(id);
+    loop {
+        match follower.next().await? {
+            LogEvent::Chunk(chunk) if printer.output.json => {
+                // One JSON object a line, as the server sends them.
+                let line = serde_json::to_string(&chunk).map_err(std::io::Error::from)?;
+                printer.output.print(&line)?;
+            }
+            LogEvent::Chunk(chunk) => printer.print(chunk.attempt, &chunk.text)?,
+            LogEvent::End(end) if printer.output.json => {
+                let line = serde_json::to_string(&end).map_err(std::io::Error::from)?;
+                printer.output.print(&line)?;
+                return Ok(());
+            }
+            LogEvent::End(end) => {
+                printer
+                    .output
+                    .note(&format!("Run {id} {}.", end.state.as_str()));
+                return Ok(());
+            }
+        }
+    }
+}
+
+struct Printer {
+    output: Output,
+    only: Option<u16>,
+    last_attempt: Option<u16>,
+}
+
+impl Printer {
+    fn print(&mut self, attempt: u16, text: &str) -> std::io::Result<()> {
+        if self.only.is_some_and(|only| only != attempt) {
+            return Ok(());
+        }
+        if self.last_attempt.is_some_and(|last| last != attempt) {
+            self.output.note(&format!("── attempt {attempt} ──"));
+        }
+        self.last_attempt = Some(attempt);
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    }
+}

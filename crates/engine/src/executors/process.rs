@@ -1,0 +1,340 @@
+//! `process`: one child process by argument vector; exit code 0 completes the run.
+//!
+//! The child leads a process group of its own, and nothing outlives its run: at the end, at a
+//! stop and when the attempt is dropped the whole group goes, and so does what slipped out of it
+//! with `setsid` or a double fork. It inherits a short list of environment variables and none of
+//! the server's secrets. The kernel kills it if the server dies.
+
+mod family;
+mod spawner;
+mod strays;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use autom8_model::task::ProcessAction;
+use autom8_model::{Action, TaskType};
+use parking_lot::Mutex;
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::process::Command;
+
+use self::spawner::Spawner;
+use crate::executor::{Ended, Executor, RunContext};
+use crate::run_log::RunLog;
+use crate::timer;
+
+/// What a child inherits. Everything else of the server's environment may be a secret; a task
+/// names what more it needs in `env`.
+const INHERITED: [&str; 9] = [
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR",
+];
+const INHERITED_PREFIX: &str = "LC_";
+/// Output that is still in the pipes after the end. Nobody is left to write more, so this only
+/// bounds what a process that could not be found might hold open.
+const DRAIN_WAIT: Duration = Duration::from_secs(1);
+/// How often the dead among adopted orphans are reaped during a run: one that forks away a process
+/// a second would otherwise fill the process table within hours.
+const REAP_PERIOD: Duration = Duration::from_secs(5);
+const READ_BYTES: usize = 16 * 1024;
+/// Bytes of standard error that an error message may quote from.
+const QUOTE_BYTES: usize = 300;
+const INPUT_PREFIX: &str = "autom8-input-";
+
+#[derive(Clone, Debug)]
+pub struct ProcessConfig {
+    /// Off means that every process run fails with a message that names the switch.
+    pub enabled: bool,
+    /// A directory of the server's own for the files that hold the inputs of running runs; it
+    /// must exist. Leftovers of a crash are removed at start.
+    pub input_directory: PathBuf,
+}
+
+/// Runs `process` tasks.
+///
+/// Once enabled, this process adopts what its children orphan (it becomes their "subreaper"):
+/// only so can runs that fork themselves away be found, ended and reaped.
+pub struct ProcessExecutor {
+    config: ProcessConfig,
+    spawner: Spawner,
+}
+
+impl ProcessExecutor {
+    pub fn new(config: ProcessConfig) -> Self {
+        if config.enabled {
+            if let Err(error) =
+                rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            {
+                tracing::warn!(%error, "orphans of process tasks cannot be adopted");
+            }
+            remove_leftovers(&config.input_directory);
+        }
+        ProcessExecutor {
+            config,
+            spawner: Spawner::default(),
+        }
+    }
+
+    fn command(&self, action: &ProcessAction, context: &RunContext, input: &Path) -> Command {
+        let (program, arguments) = action
+            .argv
+            .split_first()
+            .map_or(("", &[][..]), |(p, a)| (p, a));
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(inherited(std::env::vars_os()))
+            .envs(&action.env)
+            .env("AUTOM8_RUN_ID", context.run.to_string())
+            .env("AUTOM8_ATTEMPT", context.attempt.to_string())
+            .env("AUTOM8_TASK", context.task.spec.name.as_str())
+            .env("AUTOM8_INPUT_FILE", input)
+            .stdin(if action.stdin.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(directory) = &action.cwd {
+            command.current_dir(directory);
+        }
+        command
+    }
+
+    async fn run(&self, action: &ProcessAction, context: &RunContext) -> Ended {
+        let input = match write_input(&self.config.input_directory, context.input_bytes()) {
+            Ok(input) => input,
+            Err(error) => {
+                let directory = self.config.input_directory.display();
+                return Ended::failed(format!(
+                    "the input cannot be written in {directory}: {error}"
+                ));
+            }
+        };
+        let mark = vec![
+            format!("AUTOM8_RUN_ID={}", context.run),
+            format!("AUTOM8_ATTEMPT={}", context.attempt),
+        ];
+        let command = self.command(action, context, input.path());
+        let mut family = match self.spawner.spawn(command, mark).await {
+            Ok(family) => family,
+            Err(error) => return cannot_start(action, &error),
+        };
+        let pipes = family.take_pipes();
+        let last_words = Mutex::new(Vec::new());
+        let traffic = async {
+            tokio::join!(
+                feed(pipes.stdin, action.stdin.as_deref()),
+                copy(pipes.stdout, &context.log, None),
+                copy(pipes.stderr, &context.log, Some(&last_words)),
+            );
+        };
+        tokio::pin!(traffic);
+        let mut traffic_over = false;
+        let stopped = loop {
+            tokio::select! {
+                biased;
+                () = family.exited() => break false,
+                () = context.cancel.cancelled() => break true,
+                () = &mut traffic, if !traffic_over => traffic_over = true,
+                () = timer::sleep(REAP_PERIOD) => strays::reap(),
+            }
+        };
+        if stopped {
+            let stop = family.stop();
+            tokio::pin!(stop);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut stop => break,
+                    () = &mut traffic, if !traffic_over => traffic_over = true,
+                }
+            }
+        }
+        let gone = family.end().await;
+        if !traffic_over {
+            tokio::select! {
+                biased;
+                () = &mut traffic => {}
+                () = timer::sleep(DRAIN_WAIT) => {
+                    context.log.note("something still holds the output open; it is not read on");
+                }
+            }
+        }
+        if gone.strays > 0 {
+            context.log.note(&format!(
+                "ended {} processes that it left behind",
+                gone.strays
+            ));
+        }
+        match gone.status {
+            _ if stopped => Ended::Cancelled,
+            Ok(status) => read_status(status, &last_words.lock()),
+            Err(error) => Ended::failed(format!("its exit status cannot be read: {error}")),
+        }
+    }
+}
+
+#[async_trait]
+impl Executor for ProcessExecutor {
+    fn task_type(&self) -> TaskType {
+        TaskType::Process
+    }
+
+    async fn execute(&self, context: RunContext) -> Ended {
+        if !self.config.enabled {
+            return Ended::failed_for_good(
+                "process tasks are off on this server: start it with --allow-process, or set \
+                 executors.process.enabled",
+            );
+        }
+        match &context.task.spec.action {
+            Action::Process(action) => self.run(action, &context).await,
+            _ => Ended::failed_for_good("this is not a process task"),
+        }
+    }
+}
+
+fn inherited(
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> HashMap<OsString, OsString> {
+    environment
+        .filter(|(name, _)| {
+            name.to_str()
+                .is_some_and(|name| INHERITED.contains(&name) || name.starts_with(INHERITED_PREFIX))
+        })
+        .collect()
+}
+
+/// A file that only this user can read and that is removed when its run is over. A run without
+/// input has `null`, so that a program can always parse it.
+fn write_input(directory: &Path, input: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new()
+        .prefix(INPUT_PREFIX)
+        .suffix(".json")
+        .tempfile_in(directory)?;
+    file.write_all(if input.is_empty() { b"null" } else { input })?;
+    Ok(file)
+}
+
+fn remove_leftovers(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(INPUT_PREFIX)
+            && let Err(error) = std::fs::remove_file(entry.path())
+        {
+            tracing::warn!(%error, path = %entry.path().display(), "a leftover input stays");
+        }
+    }
+}
+
+fn cannot_start(action: &ProcessAction, error: &io::Error) -> Ended {
+    let program = action.argv.first().map_or("", String::as_str);
+    let cwd = action
+        .cwd
+        .as_deref()
+        .map(|cwd| format!(" in {cwd}"))
+        .unwrap_or_default();
+    let message = format!("cannot start `{program}`{cwd}: {error}");
+    match error.kind() {
+        io::ErrorKind::NotFound => Ended::failed_for_good(format!(
+            "{message}; give the full path of an existing program, and a `cwd` that exists"
+        )),
+        io::ErrorKind::PermissionDenied => Ended::failed_for_good(format!(
+            "{message}; make it executable (chmod +x) for the server's user"
+        )),
+        // Out of processes, memory or descriptors: later there may be some.
+        _ => Ended::failed(message),
+    }
+}
+
+fn read_status(status: ExitStatus, last_words: &[u8]) -> Ended {
+    let (what, result) = match (status.code(), status.signal()) {
+        (Some(0), _) => {
+            return Ended::Completed {
+                result: Some(br#"{"exit_code":0}"#.to_vec()),
+            };
+        }
+        (Some(code), _) => (
+            format!("exit code {code}"),
+            format!(r#"{{"exit_code":{code}}}"#),
+        ),
+        (None, Some(signal)) => {
+            let name = match signal {
+                6 => " (SIGABRT)",
+                9 => " (SIGKILL; out of memory, perhaps)",
+                11 => " (SIGSEGV)",
+                15 => " (SIGTERM)",
+                _ => "",
+            };
+            (
+                format!("killed by signal {signal}{name}"),
+                format!(r#"{{"signal":{signal}}}"#),
+            )
+        }
+        (None, None) => (format!("ended as {status}"), "null".to_owned()),
+    };
+    let text = String::from_utf8_lossy(last_words);
+    let last_line = text
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty());
+    let error = match last_line {
+        Some(line) => format!("{what}: {line}"),
+        None => what,
+    };
+    match Ended::failed(error) {
+        Ended::Failed { error, retry, .. } => Ended::Failed {
+            error,
+            retry,
+            result: Some(result.into_bytes()),
+        },
+        other => other,
+    }
+}
+
+/// Hands over the input and closes it. A child that does not read it is no error.
+async fn feed(stdin: Option<impl AsyncWrite + Unpin>, text: Option<&str>) {
+    if let (Some(mut stdin), Some(text)) = (stdin, text) {
+        let _ = stdin.write_all(text.as_bytes()).await;
+        let _ = stdin.shutdown().await;
+    }
+}
+
+/// Copies output to the log until its end, and keeps the last of it in `last_words`.
+async fn copy(
+    output: Option<impl AsyncRead + Unpin>,
+    log: &RunLog,
+    last_words: Option<&Mutex<Vec<u8>>>,
+) {
+    let Some(mut output) = output else { return };
+    let mut buffer = vec![0; READ_BYTES];
+    while let Ok(bytes @ 1..) = output.read(&mut buffer).await {
+        let bytes = &buffer[..bytes];
+        log.write(bytes);
+        if let Some(last_words) = last_words {
+            let mut last_words = last_words.lock();
+            last_words.extend_from_slice(bytes);
+            let excess = last_words.len().saturating_sub(QUOTE_BYTES);
+            last_words.drain(..excess);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! The noun in a path. A path that cannot name anything names nothing: it is 404, like one that
+//! could.
+
+use autom8_api::problem::Problem;
+use autom8_model::{RunId, TaskName};
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+
+use super::scan::shown_key;
+use crate::error::ApiProblem;
+
+/// `/tasks/{name}` and below.
+#[derive(Clone, Debug)]
+pub struct TaskPath(pub TaskName);
+
+/// `/runs/{id}` and below.
+#[derive(Clone, Copy, Debug)]
+pub struct RunPath(pub RunId);
+
+impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
+    type Rejection = ApiProblem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {
+        let text = segment(parts, state).await?;
+        text.parse().map(TaskPath).map_err(|_| no_task(&text))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RunPath {
+    type Rejection = ApiProblem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {
+        let text = segment(parts, state).await?;
+        match text.parse::<i64>() {
+            Ok(id) => Ok(RunPath(RunId(id))),
+            Err(_) => Err(no_run(&text)),
+        }
+    }
+}
+
+async fn segment<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, ApiProblem> {
+    match Path::<String>::from_request_parts(parts, state).await {
+        Ok(Path(text)) => Ok(text),
+        // Percent-encoding that is no UTF-8.
+        Err(_) => Err(Problem::not_found(format!("`{}`", shown_key(parts.uri.path()))).into()),
+    }
+}
+
+pub fn no_task(name: &str) -> ApiProblem {
+    Problem::not_found(format!("task `{}`", shown_key(name))).into()
+}
+
+pub fn no_run(id: &str) -> ApiProblem {
+    Problem::not_found(format!("run `{}`", shown_key(id))).into()
+}

@@ -1,0 +1,229 @@
+//! The one place where the parts are put together.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use autom8_config::{Config, Durability, HostName, Listen};
+use autom8_engine::executors::{
+    BuiltinExecutor, HttpExecutor, Network, NetworkPolicy, ProcessConfig, ProcessExecutor,
+};
+use autom8_engine::{Engine, EngineConfig, EngineParts, Executor};
+use autom8_model::{BootId, Clock, Monotonic, Random};
+use autom8_store::error::OpenError;
+use autom8_store::sqlite::{self, SqliteOptions, SqliteStore};
+use autom8_store::{RetentionPolicy, Store};
+use axum::Router;
+
+use crate::builtins::{self, BuiltinParts, Measured};
+use crate::lifecycle::{Lifecycle, ServeError};
+use crate::middleware::Edge;
+use crate::middleware::host_guard::HostGuard;
+use crate::middleware::lanes::{Lanes, MONITORING_IN_FLIGHT_MAX, ORDINARY_IN_FLIGHT_MAX};
+use crate::router;
+use crate::routes::health::HealthBody;
+use crate::state::{AppState, Parts};
+use crate::telemetry::{SamplerGuard, Telemetry};
+
+/// Inputs of running processes, each in a file that its process may read; in the data directory.
+const INPUT_DIRECTORY: &str = "inputs";
+
+/// What is there before anything runs.
+pub(crate) struct Foundation {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) store: Arc<dyn Store>,
+}
+
+/// A running server, but for its socket.
+pub(crate) struct Running {
+    pub(crate) state: AppState,
+    /// Samples until it is dropped.
+    pub(crate) sampler: SamplerGuard,
+}
+
+/// Starts the engine and what measures it. `started` is when the process began to start.
+///
+/// # Errors
+/// [`ServeError::Thread`].
+pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Running, ServeError> {
+    let Foundation {
+        config,
+        clock,
+        telemetry,
+        store,
+    } = foundation;
+    let config = Arc::new(config);
+    let sampler = telemetry
+        .start_sampler(
+            Arc::clone(&store),
+            &config.storage.directory,
+            config.telemetry.sample_interval,
+        )
+        .map_err(ServeError::Thread)?;
+    let engine = Engine::start(
+        EngineConfig {
+            slots: config.executors.slots as usize,
+            ..EngineConfig::default()
+        },
+        EngineParts {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            executors: executors(&config, &store, &clock, &telemetry),
+            observer: telemetry.engine_observer(),
+        },
+    );
+    let state = AppState::new(Parts {
+        health: HealthBody::new(&config.server.environment),
+        started_at: clock.now().minus(clock.monotonic().since(started)),
+        started,
+        lifecycle: Arc::new(Lifecycle::default()),
+        config,
+        store,
+        engine,
+        clock,
+        telemetry,
+    });
+    Ok(Running { state, sampler })
+}
+
+fn executors(
+    config: &Arc<Config>,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    telemetry: &Arc<Telemetry>,
+) -> Vec<Arc<dyn Executor>> {
+    let policy = NetworkPolicy {
+        // Whoever may call the API without a key can reach these addresses without it, too.
+        open_private: config.server.listen.is_local(),
+        allow_networks: config
+            .executors
+            .http
+            .allow_networks
+            .iter()
+            // Both crates write networks alike, and neither may use the other.
+            .filter_map(|network| network.to_string().parse::<Network>().ok())
+            .collect(),
+    };
+    let process = ProcessConfig {
+        enabled: config.executors.process.enabled,
+        input_directory: config.storage.directory.join(INPUT_DIRECTORY),
+    };
+    let telemetry = Arc::clone(telemetry);
+    let builtins = builtins::all(BuiltinParts {
+        store: Arc::clone(store),
+        clock: Arc::clone(clock),
+        config: Arc::clone(config),
+        measure: Box::new(move || Measured {
+            // The published text is what was measured; reading it back costs one report 50 µs.
+            system: telemetry
+                .published()
+                .and_then(|published| serde_json::from_slice(&published.system).ok()),
+            window: telemetry.run_window(),
+            hour: telemetry.run_hour(),
+        }),
+    });
+    vec![
+        Arc::new(HttpExecutor::new(policy)),
+        Arc::new(ProcessExecutor::new(process)),
+        Arc::new(BuiltinExecutor::new(builtins)),
+    ]
+}
+
+/// Every route behind its middleware.
+pub(crate) fn router(state: &AppState) -> Router {
+    let host_guard = match state.config.server.listen {
+        Listen::Tcp { .. } => HostGuard::Loopback {
+            allowed_hosts: state
+                .config
+                .server
+                .allowed_hosts
+                .iter()
+                .map(HostName::to_string)
+                .collect(),
+        },
+        Listen::Unix(_) => HostGuard::Off,
+    };
+    let edge = Edge {
+        clock: Arc::clone(&state.clock),
+        telemetry: Arc::clone(&state.telemetry),
+        host_guard,
+        lanes: Lanes::new(ORDINARY_IN_FLIGHT_MAX, MONITORING_IN_FLIGHT_MAX),
+    };
+    router::router(state.clone(), Arc::new(edge))
+}
+
+/// An open store, and what opening it had to mend.
+pub(crate) struct OpenedStore {
+    pub(crate) store: Arc<dyn Store>,
+    /// Runs that a crash interrupted, settled by their tasks' rules.
+    pub(crate) runs_taken_back: u64,
+}
+
+/// Opens the data directory, on a thread that may wait for the disk.
+///
+/// # Errors
+/// [`OpenError`], each with its fix.
+pub(crate) async fn open_store(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    telemetry: &Telemetry,
+) -> Result<OpenedStore, OpenError> {
+    let options = SqliteOptions {
+        directory: config.storage.directory.clone(),
+        durability: match config.storage.durability {
+            Durability::Full => sqlite::Durability::Full,
+            Durability::Normal => sqlite::Durability::Normal,
+        },
+        boot: BootId(Random::from_os().next_u64()),
+        retention: retention(config),
+    };
+    let directory = options.directory.clone();
+    let inputs = config
+        .executors
+        .process
+        .enabled
+        .then(|| directory.join(INPUT_DIRECTORY));
+    let observer = telemetry.store_observer();
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = SqliteStore::open(options, clock, observer)?;
+        if let Some(path) = inputs {
+            make_private_directory(&path).map_err(|error| OpenError::ReadOnly {
+                path,
+                reason: error.to_string(),
+            })?;
+        }
+        Ok(store)
+    });
+    let store = opened.await.unwrap_or_else(|error| {
+        Err(OpenError::Other {
+            path: directory,
+            reason: error.to_string(),
+        })
+    })?;
+    let taken_back = store.recovered();
+    Ok(OpenedStore {
+        store,
+        runs_taken_back: taken_back.requeued + taken_back.ended,
+    })
+}
+
+/// What of the history is kept.
+pub(crate) fn retention(config: &Config) -> RetentionPolicy {
+    RetentionPolicy {
+        age_max: config.retention.age,
+        runs_max: config.retention.runs,
+        bytes_max: config.retention.bytes.0,
+    }
+}
+
+/// Inputs may hold what other users of this machine must not read.
+fn make_private_directory(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
+    }
+}

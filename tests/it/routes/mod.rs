@@ -1,0 +1,9 @@
+//! One file for each file of routes in the server, by the same name.
+
+mod health;
+mod metrics;
+mod performance;
+mod runs;
+mod scheduler;
+mod task_logs;
+mod tasks;
