@@ -47,8 +47,11 @@ pub(super) struct Model {
     stale_finishes: u64,
 }
 
+/// A run that must not be charged for a start that did not happen needs a free slot, however
+/// quick it is.
 pub(super) fn lane(spec: &TaskSpec) -> Lane {
-    if spec.action.is_instant() {
+    let single = spec.retry.max_attempts == 1 || spec.on_crash == autom8_model::task::OnCrash::Fail;
+    if spec.action.is_instant() && !single {
         Lane::Instant
     } else {
         Lane::Slot

@@ -28,6 +28,7 @@ pub(crate) struct Memory {
     /// Open runs of each segment.
     pub open: FxHashMap<i64, u64>,
     pub last_epoch: i64,
+    pub stale_finishes: u64,
     pub next_run: i64,
     pub next_task: i64,
     pub next_batch: i64,
@@ -165,7 +166,7 @@ impl Memory {
         }
     }
 
-    pub(crate) fn totals(&self, stale_finishes: u64) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         Totals {
             by_type: TaskType::ALL
                 .into_iter()
@@ -174,7 +175,7 @@ impl Memory {
             queued: self.ready.len() + self.held.len() as u64,
             running: self.totals.iter().map(|totals| totals.running).sum(),
             tasks: self.tasks.living(),
-            stale_finishes,
+            stale_finishes: self.stale_finishes,
         }
     }
 }
