@@ -286,7 +286,7 @@ fn a_bad_run_or_batch_queues_nothing() {
         &client,
         "POST",
         batch,
-        &bad_json(&json!({"inputs": []}), "task"),
+        &bad_json(&json!({"inputs": [1]}), "task"),
     );
     refuse(
         &client,

@@ -35,8 +35,12 @@ fn the_printed_curl_commands_answer_on_the_printed_port() {
          env -i HOME=. PATH=\"$PATH\" '{}' serve --data data >serve.log 2>&1 &
          server=$!
          trap 'kill $server; wait $server || true' EXIT
-         curl -sS -o ready.json --retry 40 --retry-delay 1 --retry-all-errors --retry-connrefused \
-             --retry-max-time 40 http://localhost:5000/readyz
+         # A busy share needs two samples, so the first second has none.
+         for attempt in $(seq 200); do
+           curl -s http://localhost:5000/api/v1/metrics/system >sample.json || true
+           grep -qF '\"per_core_percent\":[' sample.json && break
+           sleep 0.1
+         done
          {}",
         binary::autom8().display(),
         separated(&commands)

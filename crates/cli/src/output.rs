@@ -34,6 +34,18 @@ impl Output {
         }
     }
 
+    /// As it is printed into a file: no width, no colour.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Output {
+            json: false,
+            style: Style {
+                fit: false,
+                color: false,
+            },
+        }
+    }
+
     /// Prints an answer: as it came, or as `table` makes it.
     pub(crate) fn answer<T>(
         self,
@@ -153,19 +165,9 @@ fn trimmed(table: &Table) -> String {
 mod tests {
     use super::*;
 
-    fn plain() -> Output {
-        Output {
-            json: false,
-            style: Style {
-                fit: false,
-                color: false,
-            },
-        }
-    }
-
     #[test]
     fn a_table_is_columns_of_words_and_nothing_else() {
-        let table = plain().table(
+        let table = Output::plain().table(
             ["NAME", "STATE"],
             [
                 ["a".into(), "completed".into()],
@@ -180,7 +182,10 @@ mod tests {
 
     #[test]
     fn an_empty_table_is_its_headings() {
-        assert_eq!(plain().table(["NAME", "STATE"], []), "NAME  STATE\n");
+        assert_eq!(
+            Output::plain().table(["NAME", "STATE"], []),
+            "NAME  STATE\n"
+        );
     }
 
     #[test]
@@ -190,7 +195,7 @@ mod tests {
             ("error", None),
             ("id", Some("7".to_owned())),
         ];
-        assert_eq!(plain().pairs(pairs), "task  a\nid    7\n");
+        assert_eq!(Output::plain().pairs(pairs), "task  a\nid    7\n");
     }
 
     #[test]

@@ -8,18 +8,20 @@ use crate::output::Output;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServerArguments {
-    /// The server to ask: http://HOST:PORT, https://… or unix:PATH.
+    /// The server to ask: http://HOST:PORT, https://… or unix:PATH; AUTOM8_SERVER_URL names it too.
     #[arg(
         long,
         value_name = "URL",
         env = "AUTOM8_SERVER_URL",
         default_value = DEFAULT_SERVER,
+        hide_env = true,
+        help_heading = "Server",
         global = true
     )]
     server: String,
 
     /// Print exactly what the server answers, as JSON.
-    #[arg(long, global = true)]
+    #[arg(long, help_heading = "Server", global = true)]
     json: bool,
 }
 

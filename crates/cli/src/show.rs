@@ -71,6 +71,15 @@ pub(crate) fn head(text: &str, chars_max: usize) -> String {
     }
 }
 
+/// A word as a shell takes it for one.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/:._-+=,@%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +118,17 @@ mod tests {
             ["0 B", "1.5 KiB", "3.0 GiB"]
         );
         assert_eq!([count(1, "run"), count(0, "run")], ["1 run", "0 runs"]);
+    }
+
+    #[test]
+    fn a_word_that_a_shell_would_take_apart_is_quoted() {
+        for (word, shown) in [
+            ("a-b/c.d", "a-b/c.d"),
+            ("", "''"),
+            ("it's $x", r"'it'\''s $x'"),
+        ] {
+            assert_eq!(quoted(word), shown);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::engine::Shared;
 use crate::executor::{Ended, RunContext};
 use crate::finisher::{Facts, Submission};
 use crate::live::LiveRun;
-use crate::observer::RunStarted;
+use crate::observer::{EngineObserver as _, RunStarted};
 use crate::occupancy::Hold;
 use crate::timer;
 

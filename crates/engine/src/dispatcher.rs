@@ -9,19 +9,21 @@ use std::time::Duration;
 
 use autom8_model::limits;
 use autom8_model::ready::Lane;
-use autom8_store::{Claim, Lease};
+use autom8_store::{Claim, Finish, Lease};
 
 use crate::attempt::{self, Begun};
 use crate::engine::Shared;
-use crate::executor::Ended;
-use crate::finisher::Submission;
+use crate::executor;
+use crate::finisher::{self, Facts, Submission};
+use crate::observer::EngineObserver as _;
 use crate::occupancy::Occupancy;
-use crate::timer::Backoff;
+use crate::timer::{self, Backoff};
 
-/// How long a claim waits in the store for the first run. A claim cannot be called back without
-/// the risk of losing what it brings, so this is also what a stop may have to wait; four empty
-/// answers a second cost nothing that can be measured.
-const CLAIM_WAIT: Duration = Duration::from_millis(500);
+/// How long a claim waits in the store for the first run. A stop does not wait for it: a claim
+/// that is dropped gives back what it would have brought.
+const CLAIM_WAIT: Duration = limits::CLAIM_WAIT_MAX;
+/// After an empty answer that came without a wait: a store that does so must not spin us.
+const EMPTY_PAUSE: Duration = Duration::from_millis(1);
 
 pub(crate) async fn run(shared: Arc<Shared>, lane: Lane) {
     let occupancy = match lane {
@@ -38,22 +40,28 @@ pub(crate) async fn run(shared: Arc<Shared>, lane: Lane) {
             taken = occupancy.wait_below(window.runs) => window.ask(taken),
             () = shared.stopping.cancelled() => return,
         };
-        let claimed = shared
-            .store
-            .claim(Claim {
-                worker: shared.config.worker.clone(),
-                lane,
-                queues: Vec::new(),
-                runs_max: asked,
-                wait: CLAIM_WAIT,
-                lease: None,
-            })
-            .await;
+        let asked_at = shared.clock.monotonic();
+        let claim = shared.store.claim(Claim {
+            worker: shared.config.worker.clone(),
+            lane,
+            queues: Vec::new(),
+            runs_max: asked,
+            wait: CLAIM_WAIT,
+            lease: None,
+        });
+        let claimed = tokio::select! {
+            biased;
+            claimed = claim => claimed,
+            () = shared.stopping.cancelled() => return,
+        };
         match claimed {
             Ok(leases) => {
                 backoff.reset();
+                if leases.is_empty() && shared.clock.monotonic().since(asked_at) < EMPTY_PAUSE {
+                    timer::sleep(EMPTY_PAUSE).await;
+                }
                 window.learn(asked, leases.len());
-                // Claimed is claimed: even while stopping these run, within the grace. Their
+                // Claimed is claimed: what came before the stop runs, within its grace. The
                 // attempt is counted, and a run with a single one must not lose it unused.
                 match lane {
                     Lane::Slot => start(&shared, &occupancy, leases),
@@ -83,39 +91,56 @@ fn execute_instant(shared: &Arc<Shared>, occupancy: &Arc<Occupancy>, leases: Vec
     if leases.is_empty() {
         return;
     }
-    let mut finishes = Vec::with_capacity(leases.len());
-    let mut facts = Vec::with_capacity(leases.len());
+    let mut ended = Ended::default();
     for lease in leases {
         let begun = Begun::note(shared, &lease);
-        let executor = shared.executor(lease.task.spec.action.task_type());
-        let ended = executor.and_then(|executor| {
-            catch_unwind(AssertUnwindSafe(|| executor.execute_instant(&lease))).unwrap_or_else(
-                |panic| {
-                    let message = attempt::panic_message(panic.as_ref());
-                    Some(Ended::failed(format!("the executor panicked: {message}")))
-                },
-            )
-        });
-        match ended {
-            Some(ended) => {
-                let (end, left) = attempt::read_end(ended);
-                let (finish, fact) = begun.finish(shared, &lease, None, end, left);
-                finishes.push(finish);
-                facts.push(fact);
+        match execute_on_the_spot(shared, &lease) {
+            Some(how) => {
+                let (end, left) = attempt::read_end(how);
+                let (finish, facts) = begun.finish(shared, &lease, None, end, left);
+                ended.finishes.push(finish);
+                ended.facts.push(facts);
+                if ended.finishes.len() == finisher::CALL_RUNS_MAX {
+                    ended.submit(shared, occupancy);
+                }
             }
             None => start(shared, occupancy, vec![lease]),
         }
     }
-    if finishes.is_empty() {
-        return;
+    ended.submit(shared, occupancy);
+}
+
+fn execute_on_the_spot(shared: &Shared, lease: &Lease) -> Option<executor::Ended> {
+    let executor = shared.executor(lease.task.spec.action.task_type())?;
+    catch_unwind(AssertUnwindSafe(|| executor.execute_instant(lease))).unwrap_or_else(|panic| {
+        let message = attempt::panic_message(panic.as_ref());
+        Some(executor::Ended::failed(format!(
+            "the executor panicked: {message}"
+        )))
+    })
+}
+
+/// Instant runs that have ended and go to the finisher together.
+#[derive(Default)]
+struct Ended {
+    finishes: Vec<Finish>,
+    facts: Vec<Facts>,
+}
+
+impl Ended {
+    fn submit(&mut self, shared: &Shared, occupancy: &Arc<Occupancy>) {
+        if self.finishes.is_empty() {
+            return;
+        }
+        let Ended { finishes, facts } = std::mem::take(self);
+        let hold = occupancy.take(finishes.len());
+        shared.finisher.submit(Submission {
+            finishes,
+            facts,
+            hold,
+            registration: None,
+        });
     }
-    let hold = occupancy.take(finishes.len());
-    shared.finisher.submit(Submission {
-        finishes,
-        facts,
-        hold,
-        registration: None,
-    });
 }
 
 /// How many runs of a lane may be claimed and not stored.

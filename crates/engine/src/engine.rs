@@ -1,5 +1,6 @@
 //! The engine as a whole: starts its duties, hands out what they know, and stops them.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use autom8_model::ready::Lane;
 use autom8_model::{Clock, Random, RunId, TaskType, Timestamp, WorkerName};
 use autom8_store::{Cancelled, Store};
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -16,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::executor::Executor;
 use crate::finisher::{self, Finisher};
 use crate::live::LiveRuns;
-use crate::observer::EngineObserver;
+use crate::observer::{EngineObserver, Guarded};
 use crate::occupancy::Occupancy;
 use crate::run_log::RunLog;
+use crate::timer::Backoff;
 use crate::{attempt, dispatcher, reaper, scheduler, timer};
 
 /// After the grace of [`Engine::stop`] runs are asked to end, and this long later they are
@@ -85,7 +88,7 @@ pub(crate) struct Shared {
     pub(crate) config: EngineConfig,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) observer: Arc<dyn EngineObserver>,
+    pub(crate) observer: Guarded,
     executors: Vec<Arc<dyn Executor>>,
     pub(crate) finisher: Finisher,
     pub(crate) live: Arc<LiveRuns>,
@@ -130,7 +133,7 @@ impl Engine {
             config,
             store: parts.store,
             clock: parts.clock,
-            observer: parts.observer,
+            observer: Guarded(parts.observer),
             executors: parts.executors,
             finisher,
             live: Arc::default(),
@@ -147,10 +150,14 @@ impl Engine {
             abandon: CancellationToken::new(),
         });
         let duties = vec![
-            tokio::spawn(scheduler::run(shared.clone())),
-            tokio::spawn(dispatcher::run(shared.clone(), Lane::Slot)),
-            tokio::spawn(dispatcher::run(shared.clone(), Lane::Instant)),
-            tokio::spawn(reaper::run(shared.clone())),
+            keep_alive(&shared, "scheduler", scheduler::run),
+            keep_alive(&shared, "dispatcher", |shared| {
+                dispatcher::run(shared, Lane::Slot)
+            }),
+            keep_alive(&shared, "dispatcher", |shared| {
+                dispatcher::run(shared, Lane::Instant)
+            }),
+            keep_alive(&shared, "reaper", reaper::run),
         ];
         let finisher = tokio::spawn(finisher::run(shared.clone(), submissions));
         Arc::new(Engine {
@@ -255,6 +262,29 @@ impl Engine {
         }
         *stopped = true;
     }
+}
+
+/// Starts a duty, and starts it again if a defect makes it panic: what it needs to know it reads
+/// from the store.
+fn keep_alive<R>(
+    shared: &Arc<Shared>,
+    name: &'static str,
+    duty: impl Fn(Arc<Shared>) -> R + Send + 'static,
+) -> JoinHandle<()>
+where
+    R: Future<Output = ()> + Send + 'static,
+{
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let mut backoff = Backoff::new();
+        while let Err(panic) = AssertUnwindSafe(duty(shared.clone())).catch_unwind().await {
+            let message = attempt::panic_message(panic.as_ref());
+            shared
+                .observer
+                .problem(name, &format!("it panicked and starts again: {message}"));
+            backoff.wait().await;
+        }
+    })
 }
 
 /// What a stop does when a wait of it is over.

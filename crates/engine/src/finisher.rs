@@ -5,17 +5,25 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use autom8_model::Task;
+use autom8_model::{Task, limits};
 use autom8_store::{Finish, Finished, StoreError};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 
+use crate::attempt::panic_message;
 use crate::engine::Shared;
 use crate::live::Registration;
-use crate::observer::RunSettled;
+use crate::observer::{EngineObserver as _, RunSettled};
 use crate::occupancy::Hold;
 use crate::timer::{self, Backoff};
 
-/// Submissions merged into one call of the store.
+/// Outcomes of one call of the store: half a commit group. A call that the store would have to
+/// split could fail half-way, and what of it was stored would come back as stale at the next try.
+pub(crate) const CALL_RUNS_MAX: usize = limits::GROUP_ROWS_MAX / 2;
+/// Calls under way at the same time: one being synced, one being written, the rest on the way.
+const CALLS_MAX: usize = 8;
+/// Submissions looked at together, to be merged into as few calls as they fit.
 const SUBMISSIONS_MAX: usize = 256;
 /// Between tries of a finish that the store refuses for a reason of its own.
 const TROUBLED_PAUSE: Duration = Duration::from_secs(5);
@@ -70,43 +78,81 @@ struct Batch {
     held: Held,
 }
 
+impl Batch {
+    fn absorb(&mut self, other: Batch) {
+        if self.finishes.is_empty() {
+            self.finishes = other.finishes;
+            self.facts = other.facts;
+        } else {
+            self.finishes.extend(other.finishes);
+            self.facts.extend(other.facts);
+        }
+        self.held.extend(other.held);
+    }
+}
+
+impl From<Submission> for Batch {
+    fn from(submission: Submission) -> Self {
+        Batch {
+            finishes: submission.finishes,
+            facts: submission.facts,
+            held: vec![(submission.hold, submission.registration)],
+        }
+    }
+}
+
 pub(crate) async fn run(shared: Arc<Shared>, mut submissions: mpsc::UnboundedReceiver<Submission>) {
     let mut inbox = Vec::with_capacity(SUBMISSIONS_MAX);
+    let mut storing = FuturesUnordered::new();
     let mut troubled = Batch::default();
     loop {
         tokio::select! {
             biased;
-            () = shared.abandon.cancelled(), if submissions.is_empty() => return,
-            _ = submissions.recv_many(&mut inbox, SUBMISSIONS_MAX) => {}
-            () = timer::sleep(TROUBLED_PAUSE), if !troubled.finishes.is_empty() => {}
-        }
-        if inbox.is_empty() {
-            retry_troubled(&shared, &mut troubled).await;
-            continue;
-        }
-        let mut batch = Batch::default();
-        for submission in inbox.drain(..) {
-            if batch.finishes.is_empty() {
-                batch.finishes = submission.finishes;
-                batch.facts = submission.facts;
-            } else {
-                batch.finishes.extend(submission.finishes);
-                batch.facts.extend(submission.facts);
+            () = shared.abandon.cancelled(), if submissions.is_empty() && storing.is_empty() => {
+                return;
             }
-            batch.held.push((submission.hold, submission.registration));
+            Some(refused) = storing.next(), if !storing.is_empty() => {
+                if let Some(refused) = refused {
+                    troubled.absorb(refused);
+                    retry_troubled(&shared, &mut troubled).await;
+                }
+            }
+            _ = submissions.recv_many(&mut inbox, SUBMISSIONS_MAX), if storing.len() < CALLS_MAX => {
+                for batch in merged(inbox.drain(..)) {
+                    storing.push(store_batch(&shared, batch));
+                }
+            }
+            () = timer::sleep(TROUBLED_PAUSE), if !troubled.finishes.is_empty() => {
+                retry_troubled(&shared, &mut troubled).await;
+            }
         }
-        store_batch(&shared, batch, &mut troubled).await;
     }
 }
 
-/// Stores a batch, however long the store is out of reach.
-async fn store_batch(shared: &Shared, batch: Batch, troubled: &mut Batch) {
+/// Submissions as few batches, each small enough for one call.
+fn merged(submissions: impl Iterator<Item = Submission>) -> Vec<Batch> {
+    let mut batches: Vec<Batch> = Vec::new();
+    for submission in submissions {
+        match batches.last_mut() {
+            Some(last) if last.finishes.len() + submission.finishes.len() <= CALL_RUNS_MAX => {
+                last.absorb(submission.into());
+            }
+            _ => batches.push(submission.into()),
+        }
+    }
+    batches
+}
+
+/// Stores a batch, however long the store is out of reach. Returns it if the store refuses it for
+/// good: one of its outcomes may be at fault, and from then on each goes alone, so that it does
+/// not take its neighbours with it.
+async fn store_batch(shared: &Shared, batch: Batch) -> Option<Batch> {
     let mut backoff = Backoff::new();
     loop {
-        match shared.store.finish(batch.finishes.clone()).await {
+        match finish(shared, batch.finishes.clone()).await {
             Ok(finished) => {
                 report(shared, &batch.finishes, &batch.facts, &finished);
-                return;
+                return None;
             }
             Err(error) if heals(&error) => {
                 shared.observer.problem(
@@ -118,18 +164,10 @@ async fn store_batch(shared: &Shared, batch: Batch, troubled: &mut Batch) {
                 );
                 tokio::select! {
                     () = backoff.wait() => {}
-                    () = shared.abandon.cancelled() => return,
+                    () = shared.abandon.cancelled() => return None,
                 }
             }
-            // One of them may be at fault: from now on each goes alone, so that it does not take
-            // its neighbours with it.
-            Err(_) => {
-                troubled.finishes.extend(batch.finishes);
-                troubled.facts.extend(batch.facts);
-                troubled.held.extend(batch.held);
-                retry_troubled(shared, troubled).await;
-                return;
-            }
+            Err(_) => return Some(batch),
         }
     }
 }
@@ -137,18 +175,18 @@ async fn store_batch(shared: &Shared, batch: Batch, troubled: &mut Batch) {
 async fn retry_troubled(shared: &Shared, troubled: &mut Batch) {
     let finishes = std::mem::take(&mut troubled.finishes);
     let facts = std::mem::take(&mut troubled.facts);
-    for (finish, facts) in finishes.into_iter().zip(facts) {
-        match shared.store.finish(vec![finish.clone()]).await {
-            Ok(finished) => report(shared, &[finish], &[facts], &finished),
+    for (one, facts) in finishes.into_iter().zip(facts) {
+        match finish(shared, vec![one.clone()]).await {
+            Ok(finished) => report(shared, &[one], &[facts], &finished),
             Err(error) => {
                 shared.observer.problem(
                     "finisher",
                     &format!(
                         "the outcome of run {} cannot be stored yet: {error}",
-                        finish.run
+                        one.run
                     ),
                 );
-                troubled.finishes.push(finish);
+                troubled.finishes.push(one);
                 troubled.facts.push(facts);
             }
         }
@@ -158,6 +196,16 @@ async fn retry_troubled(shared: &Shared, troubled: &mut Batch) {
     if troubled.finishes.is_empty() {
         troubled.held.clear();
     }
+}
+
+/// A panic of the store counts as its absence: what it was given is kept and tried again.
+async fn finish(shared: &Shared, finishes: Vec<Finish>) -> autom8_store::Result<Finished> {
+    let finishing = AssertUnwindSafe(shared.store.finish(finishes)).catch_unwind();
+    finishing.await.unwrap_or_else(|panic| {
+        Err(StoreError::Unavailable {
+            why: format!("it panicked: {}", panic_message(panic.as_ref())),
+        })
+    })
 }
 
 /// Whether the same call may work later.
@@ -176,26 +224,20 @@ fn report(shared: &Shared, finishes: &[Finish], facts: &[Facts], finished: &Fini
             .stale_finishes
             .fetch_add(finished.stale.len() as u64, Ordering::Relaxed);
     }
-    // A listener's panic must not end the one duty that keeps outcomes.
-    let listened = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        for (finish, facts) in finishes.iter().zip(facts) {
-            if !finished.stale.is_empty() && finished.stale.contains(&finish.run) {
-                continue;
-            }
-            shared.observer.run_settled(&RunSettled {
-                run: finish.run,
-                task: &facts.task.spec.name,
-                task_type: finish.task_type,
-                attempt: finish.attempt,
-                decision: finish.decision,
-                wait_micros: facts.wait_micros,
-                duration_micros: facts.duration_micros,
-                total_micros: facts.total_micros,
-                error: finish.error.as_deref(),
-            });
+    for (finish, facts) in finishes.iter().zip(facts) {
+        if !finished.stale.is_empty() && finished.stale.contains(&finish.run) {
+            continue;
         }
-    }));
-    if listened.is_err() {
-        tracing::error!("the engine's observer panicked");
+        shared.observer.run_settled(&RunSettled {
+            run: finish.run,
+            task: &facts.task.spec.name,
+            task_type: finish.task_type,
+            attempt: finish.attempt,
+            decision: finish.decision,
+            wait_micros: facts.wait_micros,
+            duration_micros: facts.duration_micros,
+            total_micros: facts.total_micros,
+            error: finish.error.as_deref(),
+        });
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct LiveRuns {
 struct Inner {
     runs: FxHashMap<RunId, Arc<LiveRun>>,
     early_cancels: VecDeque<RunId>,
+    /// The engine's grace is over: whatever registers now is to stop at once.
+    stopping: bool,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,9 @@ impl LiveRuns {
             inner.early_cancels.remove(early);
             live.cancel();
         }
+        if inner.stopping {
+            live.stop.cancel();
+        }
         inner.runs.insert(run, live.clone());
         Registration {
             runs: self.clone(),
@@ -81,9 +86,11 @@ impl LiveRuns {
         inner.early_cancels.push_back(run);
     }
 
-    /// Asks every run to stop because the engine does; that is no cancel.
+    /// Asks every run, from now on too, to stop because the engine does; that is no cancel.
     pub(crate) fn stop_all(&self) {
-        for live in self.inner.lock().runs.values() {
+        let mut inner = self.inner.lock();
+        inner.stopping = true;
+        for live in inner.runs.values() {
             live.stop.cancel();
         }
     }
@@ -152,6 +159,10 @@ mod tests {
         let run = runs.register(RunId(1));
         runs.stop_all();
         assert!(run.stop.is_cancelled() && !run.is_cancel_requested());
+        assert!(
+            runs.register(RunId(2)).stop.is_cancelled(),
+            "one that comes too late as well"
+        );
     }
 
     #[test]

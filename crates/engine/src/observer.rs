@@ -1,5 +1,8 @@
 //! How the engine reports what it does, without knowing who listens.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
 use autom8_model::transition::Decision;
 use autom8_model::{RunId, TaskName, TaskType};
 
@@ -54,4 +57,30 @@ impl EngineObserver for Unobserved {
     fn run_started(&self, _: &RunStarted<'_>) {}
     fn run_settled(&self, _: &RunSettled<'_>) {}
     fn problem(&self, _: &str, _: &str) {}
+}
+
+/// A listener whose panic stays its own: it must not cost a run its outcome, or the engine a duty.
+#[derive(Clone)]
+pub(crate) struct Guarded(pub(crate) Arc<dyn EngineObserver>);
+
+impl Guarded {
+    fn tell(&self, tell: impl FnOnce(&dyn EngineObserver)) {
+        if catch_unwind(AssertUnwindSafe(|| tell(self.0.as_ref()))).is_err() {
+            tracing::error!("the engine's observer panicked");
+        }
+    }
+}
+
+impl EngineObserver for Guarded {
+    fn run_started(&self, started: &RunStarted<'_>) {
+        self.tell(|observer| observer.run_started(started));
+    }
+
+    fn run_settled(&self, settled: &RunSettled<'_>) {
+        self.tell(|observer| observer.run_settled(settled));
+    }
+
+    fn problem(&self, source: &str, message: &str) {
+        self.tell(|observer| observer.problem(source, message));
+    }
 }

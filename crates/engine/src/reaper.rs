@@ -6,6 +6,7 @@ use std::time::Duration;
 use autom8_model::limits;
 
 use crate::engine::Shared;
+use crate::observer::EngineObserver as _;
 use crate::timer;
 
 /// A third of a lease: an expired one is noticed soon after.

@@ -13,11 +13,14 @@ use autom8_model::{Clock, Task, TaskId, Timestamp, limits};
 use autom8_store::{FireBatch, RecordedFires};
 
 use crate::engine::Shared;
+use crate::observer::EngineObserver as _;
 use crate::timer::{self, Backoff};
 
 /// Reading all tasks again takes at most a tenth of the scheduler's time, however often they
 /// change: after a reading it rests ten times as long as that took.
 const REFRESH_REST_FACTOR: u32 = 10;
+/// Between two passes; the timers of the runtime are no finer.
+const PASS_PAUSE: Duration = Duration::from_millis(1);
 
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut agenda = Agenda::default();
@@ -39,7 +42,12 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             match (&passed, next) {
                 (Err(_), _) => backoff.wait().await,
                 (Ok(_), _) if outdated => {}
-                (Ok(_), Some(at)) => timer::sleep_towards(at, shared.clock.as_ref()).await,
+                (Ok(_), Some(at)) => {
+                    // What is due was recorded; the floor keeps a time that stays due, should
+                    // there be one, from turning this into a spin.
+                    let floor = shared.clock.now().plus(PASS_PAUSE);
+                    timer::sleep_towards(at.max(floor), shared.clock.as_ref()).await;
+                }
                 (Ok(_), None) => std::future::pending().await,
             }
         };

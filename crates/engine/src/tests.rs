@@ -2,6 +2,7 @@
 //! deadline as soon as nothing else can happen, and the clock goes with them.
 
 mod memory_store;
+mod on_sqlite;
 mod running;
 mod scheduling;
 mod storing;

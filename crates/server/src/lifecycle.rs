@@ -165,7 +165,7 @@ async fn serve_on(
     let serving = tokio::spawn(listen::serve(
         listener,
         router,
-        ListenLimits::default(),
+        listen::open_files::with_room(ListenLimits::default()),
         drain.clone(),
         grace,
     ));
@@ -214,10 +214,12 @@ async fn serve_on(
 mod tests {
     use super::*;
     use autom8_config::Listen;
+    use http_body_util::BodyExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
     use tokio::sync::oneshot;
     use tokio::task::JoinHandle;
+    use tower::ServiceExt as _;
 
     #[test]
     fn an_address_beyond_this_machine_is_refused_with_the_fix() {
@@ -340,6 +342,57 @@ mod tests {
         );
         assert_eq!(again.get(&path).await.1["state"], "completed");
         again.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn readiness_ends_with_the_store_and_with_the_stop_while_the_process_is_alive() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let telemetry = Telemetry::new(Arc::clone(&clock));
+        let config = config(folder.path());
+        let opened = wiring::open_store(&config, Arc::clone(&clock), &telemetry)
+            .await
+            .unwrap();
+        let started = clock.monotonic();
+        let foundation = Foundation {
+            config,
+            clock,
+            telemetry,
+            store: opened.store,
+        };
+        let Running { state, sampler } = wiring::start(foundation, started).unwrap();
+        let router = wiring::router(&state);
+        let get = async |path: &str| {
+            let mut request = axum::extract::Request::new(axum::body::Body::empty());
+            *request.uri_mut() = path.parse().unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            (status, String::from_utf8(body.to_vec()).unwrap())
+        };
+        assert_eq!(
+            get("/readyz").await,
+            (503, r#"{"status":"starting"}"#.to_owned())
+        );
+        state.lifecycle.become_ready();
+        assert_eq!(
+            get("/readyz").await,
+            (200, r#"{"status":"ready"}"#.to_owned())
+        );
+        state.store.close().await;
+        let (status, body) = get("/readyz").await;
+        assert!(
+            status == 503 && body.contains("the store does not write"),
+            "{status} {body}"
+        );
+        state.lifecycle.begin_to_stop();
+        assert_eq!(
+            get("/readyz").await,
+            (503, r#"{"status":"draining"}"#.to_owned())
+        );
+        assert_eq!(get("/livez").await.0, 200);
+        drop(sampler);
+        state.engine.stop(Duration::ZERO).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

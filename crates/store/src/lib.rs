@@ -96,7 +96,8 @@ pub trait Store: Send + Sync + 'static {
     async fn enqueue(&self, enqueue: Enqueue) -> Result<Enqueued>;
 
     /// Claims waiting runs: counts the attempt of each and makes that durable before it returns.
-    /// Waits up to `wait` for the first; an empty answer means the wait is over.
+    /// Waits up to `wait` for the first; an empty answer means the wait is over. A call that is
+    /// dropped gives back what it would have brought, with no attempt counted.
     async fn claim(&self, claim: Claim) -> Result<Vec<Lease>>;
 
     /// Records how attempts ended. A finish whose epoch is not the run's live one is stale: it is

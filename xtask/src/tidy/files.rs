@@ -12,8 +12,9 @@ const LONG_FILE_LINES: usize = 600;
 const LONG_FILE_HEADER_LINES: usize = 15;
 const LONG_FILE_WORDS: &str = "Long because";
 
-/// The files that may go around the bans on clocks and sleeps in clippy.toml.
+/// The files that may go around the bans on clocks, entropy and sleeps in clippy.toml.
 const MAY_READ_TIME: &str = "crates/model/src/clock.rs";
+const MAY_READ_ENTROPY: &str = "crates/model/src/random.rs";
 const MAY_SLEEP: &str = "crates/engine/src/timer.rs";
 /// Measures others, and so needs its own clock.
 const MEASURES: &str = "crates/loadtest/";
@@ -138,7 +139,7 @@ fn attributes(path: &str, source: &Source) -> Vec<Violation> {
                     "only the clock reads time and only the timer sleeps",
                     &format!(
                         "take `now` as an argument or ask a `Clock` ({MAY_READ_TIME}); \
-                         sleep through {MAY_SLEEP}"
+                         sleep through {MAY_SLEEP}; ask {MAY_READ_ENTROPY} for randomness"
                     ),
                 );
             }
@@ -162,6 +163,7 @@ fn may_go_around_the_bans(path: &str) -> bool {
         .and_then(|rest| rest.split('/').nth(1))
         .is_some_and(|folder| folder == "tests" || folder == "benches");
     path == MAY_READ_TIME
+        || path == MAY_READ_ENTROPY
         || path == MAY_SLEEP
         || path.starts_with(MEASURES)
         || !path.starts_with("crates/")
@@ -371,6 +373,7 @@ mod tests {
         assert_eq!(broken("crates/engine/src/queue.rs", code), [("time", 1)]);
         for path in [
             MAY_READ_TIME,
+            MAY_READ_ENTROPY,
             MAY_SLEEP,
             "crates/loadtest/src/a.rs",
             "crates/engine/tests/a.rs",

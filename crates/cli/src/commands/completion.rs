@@ -11,6 +11,7 @@ use crate::output::Output;
   autom8 completion zsh  > ~/.zfunc/_autom8
   autom8 completion fish > ~/.config/fish/completions/autom8.fish")]
 pub(crate) struct Arguments {
+    /// For which shell.
     #[arg(value_enum)]
     shell: Shell,
 }

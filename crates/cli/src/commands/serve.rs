@@ -32,11 +32,17 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let config = arguments.settings.load()?;
+    let mut config = arguments.settings.load()?;
     log_to_stderr(&config)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    // Whatever says where a file is must be true for a reader in another directory, too.
+    let directory = &config.storage.directory;
+    config.storage.directory = std::path::absolute(directory).map_err(|error| {
+        let what = format!("cannot tell where {} is: {error}", directory.display());
+        Failure::usage(what).fix("name the data directory from the root: --data /…")
+    })?;
     // As many workers as the CPUs this process may use (tokio counts affinity and control
     // groups): requests are short and never block, so more workers would only take turns. The
     // store's writer and readers, the engine's blocking work and the sampler have threads of
@@ -184,7 +190,7 @@ fn lines(announcement: &Announcement) -> String {
     if server != autom8_api::client::DEFAULT_SERVER {
         lines.push(format!(
             "{label}export AUTOM8_SERVER_URL={}",
-            quoted(&server)
+            show::quoted(&server)
         ));
         label = "           ";
     }
@@ -210,15 +216,6 @@ fn next_step(announcement: &Announcement, server: &str) -> String {
         }
         (0, BoundTo::Unix(_)) => "autom8 tasks add hello --every 1m --builtin report".to_owned(),
         _ => "autom8 tasks ls    autom8 runs ls    autom8 status".to_owned(),
-    }
-}
-
-/// A path may hold what a shell would read as more than a word.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-[]".contains(c);
-    match word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 

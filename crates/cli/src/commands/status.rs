@@ -40,9 +40,18 @@ fn people(output: Output, server: &str, report: &Report) -> String {
         (
             "runs",
             Some(format!(
-                "{} completed, {} failed, {} cancelled, {} running ({} % success)",
-                tasks.completed, tasks.failed, tasks.cancelled, tasks.running, tasks.success_rate
+                "{} completed, {} failed, {} cancelled, {} running, {} waiting",
+                tasks.completed,
+                tasks.failed,
+                tasks.cancelled,
+                tasks.running,
+                report.tasks.queue_depth
             )),
+        ),
+        // A rate of nothing would read like a failure.
+        (
+            "success",
+            (tasks.completed + tasks.failed > 0).then(|| format!("{} %", tasks.success_rate)),
         ),
         (
             "requests",

@@ -85,6 +85,10 @@ pub const TASK_START: Objective = Objective {
     events_min: 100,
 };
 
+/// Fewer bad events than these are a risk and never a breach, however few the good ones: the first
+/// request after a start may be slow.
+const BAD_MIN: u64 = 5;
+
 /// Events of a window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -143,7 +147,9 @@ impl Objective {
         let state = match is_within {
             true if total >= self.events_min => State::Met,
             true => State::InsufficientData,
-            false if wilson_lower(bad, total) > self.allowed_share() => State::Breached,
+            false if bad >= BAD_MIN && wilson_lower(bad, total) > self.allowed_share() => {
+                State::Breached
+            }
             false => State::AtRisk,
         };
         Standing {
@@ -188,7 +194,9 @@ mod tests {
             (API_LATENCY, 0, 19, InsufficientData),
             (API_LATENCY, 0, 20, Met),
             (API_LATENCY, 1, 20, Met),
-            (API_LATENCY, 1, 2, Breached),
+            (API_LATENCY, 1, 2, AtRisk),
+            (API_LATENCY, 4, 4, AtRisk),
+            (API_LATENCY, 5, 5, Breached),
             (API_LATENCY, 1, 10, AtRisk),
             (API_LATENCY, 51, 1_000, AtRisk),
             (API_LATENCY, 50, 1_000, Met),
@@ -196,6 +204,8 @@ mod tests {
             (API_AVAILABILITY, 1, 1_000, Met),
             (API_AVAILABILITY, 0, 999, InsufficientData),
             (API_AVAILABILITY, 2, 1_000, AtRisk),
+            (API_AVAILABILITY, 1, 100, AtRisk),
+            (API_AVAILABILITY, 100, 100, Breached),
             (API_AVAILABILITY, 10, 1_000, Breached),
             (CPU, 0, 5, Met),
             (CPU, 0, 4, InsufficientData),

@@ -12,7 +12,7 @@ use autom8_model::{Action, Clock};
 use autom8_store::Store;
 use tokio::sync::Mutex;
 
-use super::{BuiltinError, dated, lead, on_disk, shown_bytes};
+use super::{BuiltinError, dated, lead, on_disk, shown};
 
 pub struct Backup {
     store: Arc<dyn Store>,
@@ -64,7 +64,7 @@ impl Backup {
             copied.tasks,
             copied.runs,
             path.display(),
-            shown_bytes(copied.bytes),
+            shown::bytes(copied.bytes),
             removed.len(),
         ));
         Ok(BackupResult {

@@ -9,7 +9,7 @@ use autom8_engine::executors::Builtin;
 use autom8_engine::{Ended, RunContext};
 use autom8_store::{RetentionPolicy, Store};
 
-use super::{BuiltinError, dated, lead, on_disk, shown_bytes};
+use super::{BuiltinError, dated, lead, on_disk, shown};
 
 /// Reports that are kept, about 50 KB each: a daily one for a quarter of a year. Backups have a
 /// number of their own in their task.
@@ -39,7 +39,7 @@ impl Cleanup {
             dropped.runs_dropped,
             dropped.segments_dropped,
             dropped.fires_dropped,
-            shown_bytes(dropped.bytes_freed),
+            shown::bytes(dropped.bytes_freed),
         ));
         Ok(CleanupResult {
             segments_dropped: dropped.segments_dropped,

@@ -8,10 +8,10 @@ pub mod cleanup;
 mod dated;
 pub mod report;
 mod report_page;
+mod shown;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use autom8_api::task_log::RunWindow;
 use autom8_api::telemetry::SystemFigures;
@@ -19,8 +19,10 @@ use autom8_config::Config;
 use autom8_engine::executors::Builtin;
 use autom8_engine::{Ended, RunContext};
 use autom8_model::Clock;
-use autom8_store::{RetentionPolicy, Store, StoreError};
+use autom8_store::{Store, StoreError};
 use serde::Serialize;
+
+use crate::wiring;
 
 pub use backup::Backup;
 pub use cleanup::Cleanup;
@@ -57,12 +59,7 @@ pub fn all(parts: BuiltinParts) -> Vec<Arc<dyn Builtin>> {
         measure,
     } = parts;
     let folder = |name: &str| -> PathBuf { config.storage.directory.join(name) };
-    let retention = &config.retention;
-    let policy = RetentionPolicy {
-        age_max: retention.age,
-        runs_max: retention.runs,
-        bytes_max: retention.bytes.0,
-    };
+    let policy = wiring::retention(&config);
     vec![
         Arc::new(Backup::new(
             store.clone(),
@@ -121,57 +118,5 @@ pub(crate) async fn on_disk<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(BuiltinError::BrokenOff(error.to_string())))
 }
 
-/// `1.5 MiB`, for people.
-pub(crate) fn shown_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1_024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1_024.0;
-    let mut unit = 0;
-    // What would be shown as 1024.0 belongs to the next unit.
-    while value >= 1_023.95 && unit < UNITS.len() - 1 {
-        value /= 1_024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
-/// `12.3 ms`, `1.5 s`, `2 min 5 s`, for people.
-pub(crate) fn shown_millis(millis: f64) -> String {
-    let duration = Duration::from_secs_f64((millis / 1_000.0).clamp(0.0, 1e12));
-    match duration.as_secs() {
-        0 => format!("{millis:.1} ms"),
-        1..60 => format!("{:.1} s", duration.as_secs_f64()),
-        seconds @ 60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        seconds => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_and_durations_are_short_and_have_their_unit() {
-        for (bytes, shown) in [
-            (0, "0 B"),
-            (1_023, "1023 B"),
-            (1_024, "1.0 KiB"),
-            (1_048_575, "1.0 MiB"),
-            (1_610_612_736, "1.5 GiB"),
-            (u64::MAX, "16777216.0 TiB"),
-        ] {
-            assert_eq!(shown_bytes(bytes), shown);
-        }
-        for (millis, shown) in [
-            (0.0, "0.0 ms"),
-            (12.34, "12.3 ms"),
-            (1_500.0, "1.5 s"),
-            (125_000.0, "2 min 5 s"),
-            (7_260_000.0, "2 h 1 min"),
-        ] {
-            assert_eq!(shown_millis(millis), shown);
-        }
-    }
-}
+mod tests;

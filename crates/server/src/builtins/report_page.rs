@@ -2,12 +2,12 @@
 
 use askama::Template;
 use autom8_api::builtin::{ActivityReport, ReportedRun, UpcomingRun};
-use autom8_api::task_log::{Percentiles, TypeStats};
+use autom8_api::task_log::{ExecutionCounts, Percentiles, TypeStats};
 use autom8_api::telemetry::SystemFigures;
 use autom8_model::schedule::Zone;
 use autom8_model::{RunState, Timestamp};
 
-use super::{shown_bytes, shown_millis};
+use super::shown;
 
 /// Writes the page with its times in a zone. A name that no zone has shows them in UTC.
 pub(super) fn render(report: &ActivityReport, zone: &str) -> Result<String, askama::Error> {
@@ -22,6 +22,7 @@ struct ReportPage<'a> {
     zone: &'a str,
     generated: String,
     verdict: String,
+    success: String,
     chart: Chart<'a>,
     by_type: Vec<TypeRow<'a>>,
     latencies: Vec<(&'static str, [String; 3])>,
@@ -34,6 +35,7 @@ struct ReportPage<'a> {
 
 struct TypeRow<'a> {
     stats: &'a TypeStats,
+    success: String,
     /// Shares of what ended, in percent of the bar.
     completed: f64,
     failed: f64,
@@ -76,7 +78,9 @@ fn page<'a>(report: &'a ActivityReport, zone: &'a Option<Zone>) -> ReportPage<'a
     let row = |run: &'a ReportedRun| RunRow {
         run,
         sign: sign(run.state),
-        duration: run.duration_ms.map_or_else(|| "–".to_owned(), shown_millis),
+        duration: run
+            .duration_ms
+            .map_or_else(|| "–".to_owned(), shown::millis),
         finished: run
             .finished_at
             .map_or_else(|| "–".to_owned(), |at| shown_time(at, zone)),
@@ -87,6 +91,7 @@ fn page<'a>(report: &'a ActivityReport, zone: &'a Option<Zone>) -> ReportPage<'a
         zone: zone.map_or("UTC", Zone::name),
         generated: shown_time(report.generated_at, zone),
         verdict: verdict(report),
+        success: success(&report.runs.counts),
         chart: chart(&report.latest),
         by_type: report.runs.by_type.iter().filter_map(type_row).collect(),
         latencies: window
@@ -126,6 +131,14 @@ fn verdict(report: &ActivityReport) -> String {
     }
 }
 
+/// Nothing to rate is no rate of 0 %.
+fn success(counts: &ExecutionCounts) -> String {
+    match counts.completed + counts.failed {
+        0 => "–".to_owned(),
+        _ => format!("{} %", counts.success_rate),
+    }
+}
+
 fn type_row(stats: &TypeStats) -> Option<TypeRow<'_>> {
     let counts = &stats.counts;
     let ended = counts.completed + counts.failed + counts.cancelled;
@@ -135,13 +148,14 @@ fn type_row(stats: &TypeStats) -> Option<TypeRow<'_>> {
     let share = |part: u64| (part as f64 / ended.max(1) as f64 * 1_000.0).round() / 10.0;
     Some(TypeRow {
         stats,
+        success: success(counts),
         completed: share(counts.completed),
         failed: share(counts.failed),
     })
 }
 
 fn shown_percentiles(percentiles: Percentiles) -> [String; 3] {
-    [percentiles.p50_ms, percentiles.p95_ms, percentiles.p99_ms].map(shown_millis)
+    [percentiles.p50_ms, percentiles.p95_ms, percentiles.p99_ms].map(shown::millis)
 }
 
 fn chart(latest: &[ReportedRun]) -> Chart<'_> {
@@ -164,14 +178,14 @@ fn chart(latest: &[ReportedRun]) -> Chart<'_> {
             height: tenth(height),
             duration: run
                 .duration_ms
-                .map_or_else(|| "not started".to_owned(), shown_millis),
+                .map_or_else(|| "not started".to_owned(), shown::millis),
         }
     });
     Chart {
         width: latest.len().max(BARS_SHOWN_MIN) * BAR_PITCH,
         bars: bars.collect(),
-        shortest: shown_millis(if shortest.is_finite() { shortest } else { 0.0 }),
-        longest: shown_millis(longest),
+        shortest: shown::millis(if shortest.is_finite() { shortest } else { 0.0 }),
+        longest: shown::millis(longest),
     }
 }
 
@@ -182,14 +196,18 @@ fn tenth(value: f64) -> f64 {
 fn system_rows(system: &SystemFigures) -> Vec<(&'static str, String)> {
     let percent = |value: Option<f64>| value.map(|value| format!("{value:.1} %"));
     let of = |used: Option<u64>, total: Option<u64>| {
-        Some(format!("{} of {}", shown_bytes(used?), shown_bytes(total?)))
+        Some(format!(
+            "{} of {}",
+            shown::bytes(used?),
+            shown::bytes(total?)
+        ))
     };
     let rows = [
         ("CPU of the machine", percent(system.cpu.percent)),
         ("CPU of this server", percent(system.process.cpu_percent)),
         (
             "Memory of this server",
-            system.process.rss_bytes.map(shown_bytes),
+            system.process.rss_bytes.map(shown::bytes),
         ),
         (
             "Memory in use",
@@ -201,7 +219,7 @@ fn system_rows(system: &SystemFigures) -> Vec<(&'static str, String)> {
         ),
         (
             "Disk writes take",
-            system.disk.write_latency_ms.map(shown_millis),
+            system.disk.write_latency_ms.map(shown::millis),
         ),
         (
             "Open files",
@@ -240,7 +258,7 @@ fn sign(state: RunState) -> &'static str {
 mod tests {
     use super::*;
     use autom8_api::builtin::{ACTIVITY_SCHEMA, ReportedStore};
-    use autom8_api::task_log::{ExecutionCounts, RunWindow, TaskLogStats};
+    use autom8_api::task_log::{RunWindow, TaskLogStats};
     use autom8_model::{RunId, TaskType};
 
     pub(crate) fn sample(runs: usize) -> ActivityReport {
@@ -253,14 +271,14 @@ mod tests {
             };
             ReportedRun {
                 id: RunId(1_000 + index as i64),
-                task: if index % 2 == 0 {
+                task: if index.is_multiple_of(2) {
                     "nightly-sync"
                 } else {
                     "crm.import"
                 }
                 .parse()
                 .unwrap(),
-                task_type: if index % 2 == 0 {
+                task_type: if index.is_multiple_of(2) {
                     TaskType::Http
                 } else {
                     TaskType::Process

@@ -44,7 +44,6 @@ pub(super) async fn serve<S>(
         // The watch has this deadline, which hyper's timer would apply to idle connections too.
         .header_read_timeout(None)
         .max_buf_size(limits.head_bytes_max)
-        .max_headers(limits.headers_max)
         .serve_connection(io, service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

@@ -5,7 +5,8 @@
 //! what it waits for, and once a tick one task closes every connection that waits too long: no
 //! timer and no reading of the clock by connection or request. [`accept`] bounds how many there
 //! are and drains them at the end, [`connection`] serves one, [`bind`] opens the socket and names
-//! whoever holds a busy one ([`port_owner`]).
+//! whoever holds a busy one ([`port_owner`]), and [`open_files`] keeps a flood of connections from
+//! taking the files that the store needs.
 //!
 //! HTTP/1.1 only: without TLS no browser speaks HTTP/2, and its floods (reset, CONTINUATION,
 //! empty DATA) are not a price worth paying for the few programs that would.
@@ -13,6 +14,7 @@
 pub mod accept;
 pub mod bind;
 pub mod limits;
+pub mod open_files;
 pub mod port_owner;
 
 mod connection;

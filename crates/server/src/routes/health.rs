@@ -1,8 +1,10 @@
 //! `GET /api/v1/health`, `/livez`, `/readyz`: is it alive, and should traffic be sent to it?
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use autom8_engine::timer;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -35,11 +37,21 @@ async fn live() -> Response {
     ([JSON], Bytes::from_static(br#"{"status":"alive"}"#)).into_response()
 }
 
-/// 503 while starting, and from the moment a stop is asked for: a load balancer then sends its
-/// requests elsewhere while those in flight are answered.
+/// How long the store's writer may be busy before it counts as gone: far beyond its longest
+/// commit group, and short of the patience of a load balancer.
+const WRITER_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// 503 while starting, when the store no longer writes, and from the moment a stop is asked for:
+/// a load balancer then sends its requests elsewhere while those in flight are answered.
 async fn ready(State(state): State<AppState>) -> Response {
     let (status, body) = match state.lifecycle.stage() {
-        Stage::Ready => (StatusCode::OK, &br#"{"status":"ready"}"#[..]),
+        Stage::Ready if writer_answers(&state).await => {
+            (StatusCode::OK, &br#"{"status":"ready"}"#[..])
+        }
+        Stage::Ready => {
+            let body = br#"{"status":"unavailable","reason":"the store does not write"}"#;
+            (StatusCode::SERVICE_UNAVAILABLE, &body[..])
+        }
         Stage::Starting => (
             StatusCode::SERVICE_UNAVAILABLE,
             &br#"{"status":"starting"}"#[..],
@@ -50,6 +62,15 @@ async fn ready(State(state): State<AppState>) -> Response {
         ),
     };
     (status, [JSON], Bytes::from_static(body)).into_response()
+}
+
+/// No fires for the ledger: that goes all the way through the writer, and changes and syncs
+/// nothing.
+async fn writer_answers(state: &AppState) -> bool {
+    tokio::select! {
+        answered = state.store.record_fires(Vec::new()) => answered.is_ok(),
+        () = timer::sleep(WRITER_ANSWERS_WITHIN) => false,
+    }
 }
 
 /// The health answer, written once a second of uptime and not once a request.

@@ -99,3 +99,6 @@ pub(crate) fn no_sample() -> ApiProblem {
     )
     .into()
 }
+
+#[cfg(test)]
+mod tests;

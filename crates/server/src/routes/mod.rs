@@ -14,3 +14,6 @@ pub mod slo;
 pub mod slow_log;
 pub mod task_logs;
 pub mod tasks;
+
+#[cfg(test)]
+pub(crate) mod test_bench;

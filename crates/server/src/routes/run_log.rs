@@ -253,7 +253,7 @@ impl Follower {
             // Asked before reading: what is written before the end is then read.
             let ended = live.log.has_ended();
             let (start, bytes) = live.log.read_from(self.place.offset);
-            let text = whole_characters(&bytes[..bytes.len().min(CHUNK_BYTES_MAX)], ended);
+            let text = first_chunk(&bytes, ended);
             if !text.is_empty() {
                 let event = self.chunk(live.attempt, start, text);
                 self.live = Some(live);
@@ -292,6 +292,8 @@ impl Follower {
                         offset: 0,
                     };
                 }
+                // A place beyond the end was made up, and would never be reached.
+                self.place.offset = self.place.offset.min(live.log.written());
                 self.live = Some(live);
             }
             _ => timer::sleep(LOOK_AGAIN).await,
@@ -315,10 +317,7 @@ impl Follower {
             start = (limits::RUN_LOG_BYTES_MAX / 2) as u64;
         }
         let rest = log.bytes.get(usize::try_from(start).ok()?..)?;
-        let text = whole_characters(
-            &rest[..rest.len().min(CHUNK_BYTES_MAX)],
-            rest.len() <= CHUNK_BYTES_MAX,
-        );
+        let text = first_chunk(rest, true);
         if text.is_empty() {
             return None;
         }
@@ -339,6 +338,14 @@ impl Follower {
                 text,
             })
             .ok()
+    }
+}
+
+/// What goes into one event. `complete` says that nothing will follow these bytes.
+fn first_chunk(bytes: &[u8], complete: bool) -> &[u8] {
+    match bytes.get(..CHUNK_BYTES_MAX) {
+        Some(chunk) if chunk.len() < bytes.len() => whole_characters(chunk, false),
+        _ => whole_characters(bytes, complete),
     }
 }
 

@@ -118,7 +118,9 @@ impl Collector {
         let reading = self.probes.sample(now_micros);
         self.cpu_minutes
             .note(now_micros, reading.grant.percent.clone().ok());
-        let commit = self.commits.read(telemetry.statements.commit(), now_micros);
+        let commit = self
+            .commits
+            .read(telemetry.statements.commit_series(), now_micros);
         let (mut system_gaps, mut runtime_gaps) = (Gaps::default(), Gaps::default());
         let fsync = fsync(&commit);
         let system = system::figures(&reading, fsync, &self.data_directory, &mut system_gaps);

@@ -25,6 +25,7 @@ mod verdict;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use autom8_api::task_log::RunWindow;
@@ -133,7 +134,7 @@ impl Telemetry {
         Arc::clone(&self.runs)
     }
 
-    /// Starts to sample and publish once a second, until the guard is dropped. Call it on the
+    /// Starts to sample and publish every `period`, until the guard is dropped. Call it on the
     /// server's runtime, which is then watched too. `data_directory` must exist.
     ///
     /// # Errors
@@ -142,8 +143,9 @@ impl Telemetry {
         self: &Arc<Self>,
         store: Arc<dyn Store>,
         data_directory: &Path,
+        period: Duration,
     ) -> io::Result<SamplerGuard> {
-        sampler::start(self, store, data_directory)
+        sampler::start(self, store, data_directory, period)
     }
 
     /// The latest sample's bodies; none before the sampler has started.

@@ -1,6 +1,7 @@
 //! What each run leaves behind: how long it waited, how long it ran, how it ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use autom8_api::task_log::{Percentiles, RunWindow};
 use autom8_api::telemetry::{ErrorEntry, SlowEntry};
@@ -9,9 +10,9 @@ use autom8_model::transition::Decision;
 use autom8_model::{Clock, RunState, TaskType};
 use autom8_performance::recorder::window::Slice;
 use autom8_performance::recorder::{Recorder, RecorderSeries, Window};
-use std::time::Duration;
 
 use super::rings::{self, ErrorNote, Ring};
+use super::series::rounded;
 
 /// A due run should start within this: the objective `task-start`.
 const WAIT_THRESHOLD: Duration = Duration::from_secs(1);
@@ -111,7 +112,7 @@ impl RunBook {
 }
 
 /// Length of a window in seconds.
-pub(super) fn seconds_of(window: Window) -> u64 {
+fn seconds_of(window: Window) -> u64 {
     match window {
         Window::FiveMinutes => 300,
         Window::OneHour => 3_600,
@@ -120,7 +121,7 @@ pub(super) fn seconds_of(window: Window) -> u64 {
 
 /// Zero where nothing was measured, as an instant run without a wait is.
 fn percentiles(slice: &Slice) -> Percentiles {
-    let at = |q| slice.histogram.quantile_ms(q).unwrap_or(0.0);
+    let at = |q| rounded(slice.histogram.quantile_ms(q)).unwrap_or(0.0);
     Percentiles {
         p50_ms: at(0.50),
         p95_ms: at(0.95),

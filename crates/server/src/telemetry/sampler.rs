@@ -1,4 +1,4 @@
-//! The thread that samples and publishes once a second.
+//! The thread that samples and publishes, once a second unless it is told otherwise.
 //!
 //! It is a thread of its own and not a task: when the runtime is too busy to run tasks, the figures
 //! that say so must still come.
@@ -17,7 +17,6 @@ use super::collect::Collector;
 use super::published::Published;
 use super::{ErrorNote, Telemetry};
 
-const PERIOD: Duration = Duration::from_secs(1);
 /// A sample that took longer than its period is followed by a short rest at least.
 const REST_MIN: Duration = Duration::from_millis(50);
 
@@ -45,6 +44,7 @@ pub(super) fn start(
     telemetry: &Arc<Telemetry>,
     store: Arc<dyn Store>,
     data_directory: &Path,
+    period: Duration,
 ) -> io::Result<SamplerGuard> {
     let collector = Collector::new(Arc::clone(telemetry), store, data_directory);
     let mut sampler = Sampler {
@@ -56,7 +56,7 @@ pub(super) fn start(
     let (stop, stopped) = channel();
     let thread = std::thread::Builder::new()
         .name("telemetry".to_owned())
-        .spawn(move || sampler.run(&stopped))?;
+        .spawn(move || sampler.run(&stopped, period))?;
     Ok(SamplerGuard {
         telemetry: Arc::clone(telemetry),
         stop: Some(stop),
@@ -71,9 +71,9 @@ struct Sampler {
 }
 
 impl Sampler {
-    fn run(mut self, stopped: &Receiver<()>) {
+    fn run(mut self, stopped: &Receiver<()>, period: Duration) {
         let clock = Arc::clone(&self.telemetry.clock);
-        let mut next = clock.monotonic().plus(PERIOD);
+        let mut next = clock.monotonic().plus(period);
         loop {
             let wait = next.since(clock.monotonic()).max(REST_MIN);
             match stopped.recv_timeout(wait) {
@@ -82,7 +82,7 @@ impl Sampler {
             }
             self.sample();
             // Seconds that were missed (a suspended machine) are not made up for.
-            next = next.plus(PERIOD).max(clock.monotonic());
+            next = next.plus(period).max(clock.monotonic());
         }
     }
 

@@ -10,8 +10,6 @@ use autom8_performance::probes::reading::round;
 use autom8_performance::recorder::window::Slice;
 use autom8_performance::recorder::{RecorderSeries, SeriesTotals, Window};
 
-use super::runs::seconds_of;
-
 /// One series at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct SeriesFigures {
@@ -29,6 +27,13 @@ pub(super) struct SeriesReader {
     known: HashMap<Box<str>, (SeriesFigures, u64)>,
 }
 
+/// Windows of a series in which nothing happens are formed again this often only. Until then they
+/// keep what has left them, less than the slice that a window may reach back too far anyway.
+const REST_MICROS: u64 = 10_000_000;
+
+/// Length of the short window.
+const GROWN_MICROS: u64 = 300_000_000;
+
 impl SeriesReader {
     pub(super) fn read(&mut self, series: &RecorderSeries, now_micros: u64) -> SeriesFigures {
         let totals = series.totals();
@@ -36,22 +41,14 @@ impl SeriesReader {
             .known
             .get(series.key())
             .filter(|(known, _)| known.totals == totals);
-        let window = |window: Window, pick: fn(&SeriesFigures) -> &Arc<Slice>| match known {
-            // Nothing was in it and nothing has come: it is empty still, only longer.
-            Some((known, read_at)) if pick(known).histogram.is_empty() => {
-                let passed_micros = now_micros.saturating_sub(*read_at);
-                let length_micros = seconds_of(window) * 1_000_000;
-                let covered_micros = pick(known).covered_micros + passed_micros;
-                let covered_micros = covered_micros.min(length_micros);
-                Arc::new(Slice {
-                    covered_micros,
-                    ..Slice::default()
-                })
+        if let Some((figures, read_at)) = known {
+            // While the short window still grows, its rates fall with every second.
+            let is_grown = figures.recent.covered_micros >= GROWN_MICROS
+                || figures.recent.histogram.is_empty();
+            if is_grown && now_micros.saturating_sub(*read_at) < REST_MICROS {
+                return figures.clone();
             }
-            _ => Arc::new(series.window_slice(window, now_micros)),
-        };
-        let recent = window(Window::FiveMinutes, |known| &known.recent);
-        let hour = window(Window::OneHour, |known| &known.hour);
+        }
         let lifetime = match known {
             Some((known, _)) => Arc::clone(&known.lifetime),
             None => Arc::new(series.lifetime()),
@@ -59,8 +56,8 @@ impl SeriesReader {
         let figures = SeriesFigures {
             totals,
             lifetime,
-            recent,
-            hour,
+            recent: Arc::new(series.window_slice(Window::FiveMinutes, now_micros)),
+            hour: Arc::new(series.window_slice(Window::OneHour, now_micros)),
         };
         self.known
             .insert(series.key().into(), (figures.clone(), now_micros));
@@ -94,31 +91,48 @@ mod tests {
     use super::*;
     use autom8_performance::recorder::{ROUTE_THRESHOLD, Recorder};
 
+    use std::collections::VecDeque;
+
     const SECOND: u64 = 1_000_000;
 
     #[test]
-    fn reading_sparingly_tells_the_same_as_reading_all() {
+    fn reading_sparingly_lags_by_seconds_and_only_at_rest() {
         let recorder = Recorder::new(ROUTE_THRESHOLD, 0);
         let series = recorder.series("GET /");
         let mut reader = SeriesReader::default();
+        let mut latest_truths = VecDeque::new();
         for second in 1..=4_500 {
             recorder.rotate(second * SECOND);
             // A burst, a rest longer than both windows, and a single one at the end.
-            if second < 20 || second == 4_490 {
-                series.record(second * 1_000, second % 2 == 0);
+            let is_busy = second < 20 || second == 4_490;
+            if is_busy {
+                series.record(second * 1_000, second.is_multiple_of(2));
             }
-            let figures = reader.read(&series, second * SECOND);
-            if second % 50 == 0 || second > 4_485 {
-                let recent = series.window_slice(Window::FiveMinutes, second * SECOND);
-                let hour = series.window_slice(Window::OneHour, second * SECOND);
+            let told = reader.read(&series, second * SECOND);
+            let windows = [Window::FiveMinutes, Window::OneHour];
+            let truth = windows.map(|window| series.window_slice(window, second * SECOND));
+            if is_busy {
                 assert_eq!(
-                    figures.recent.histogram, recent.histogram,
-                    "second {second}"
+                    [&*told.recent, &*told.hour],
+                    [&truth[0], &truth[1]],
+                    "at {second}"
                 );
-                assert_eq!(figures.hour.histogram, hour.histogram, "second {second}");
-                assert_eq!(figures.recent.errors, recent.errors);
-                assert_eq!(*figures.lifetime, series.lifetime());
             }
+            latest_truths.push_front(truth);
+            latest_truths.truncate(11);
+            let was_true = latest_truths
+                .iter()
+                .any(|truth| [&*told.recent, &*told.hour] == [&truth[0], &truth[1]]);
+            assert!(was_true, "at {second}");
+            assert_eq!(told.totals, series.totals());
         }
+        assert!(
+            reader
+                .read(&series, 4_501 * SECOND)
+                .recent
+                .histogram
+                .count()
+                == 1
+        );
     }
 }

@@ -54,7 +54,7 @@ impl StatementBook {
     }
 
     /// One sample a commit, its sync included: the write latency that users feel.
-    pub(crate) fn commit(&self) -> &RecorderSeries {
+    pub(crate) fn commit_series(&self) -> &RecorderSeries {
         &self.commit
     }
 

@@ -173,7 +173,7 @@ pub(crate) struct OpenClaim {
     left: usize,
     /// What decides: no step of the wall clock bends it. `None` for runs of this process.
     pub lease_ends: Option<Monotonic>,
-    
+
     /// Runs that the last heartbeat of a remote worker did not name.
     pub missed: Vec<RunId>,
 }
@@ -184,7 +184,9 @@ impl OpenClaim {
         OpenClaim {
             live,
             settled: vec![false; runs],
-            left: runs, lease_ends, missed: Vec::new(),
+            left: runs,
+            lease_ends,
+            missed: Vec::new(),
         }
     }
 
@@ -300,7 +302,6 @@ impl Writer {
                     }
                 };
                 let _ = pending.reply.send(answer);
-
             });
         }
         self.pending_claims = waiting;

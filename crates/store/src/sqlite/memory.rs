@@ -90,7 +90,10 @@ impl Memory {
             return;
         }
         if let Some(task) = self.tasks.revision(span.task, span.rev) {
-            self.ready.learn(TaskTraits { rev: span.rev, ..traits_of(task) });
+            self.ready.learn(TaskTraits {
+                rev: span.rev,
+                ..traits_of(task)
+            });
         }
     }
 

@@ -405,7 +405,13 @@ impl Store for SqliteStore {
         let started = self.clock.monotonic();
         let (reply, mut answer) = oneshot::channel();
         let (worker, lease, waits) = (claim.worker, claim.lease, !wait.is_zero());
-        self.inbox.push(Command::Claim(PendingClaim { worker, request, lease, waits, reply }))?;
+        self.inbox.push(Command::Claim(PendingClaim {
+            worker,
+            request,
+            lease,
+            waits,
+            reply,
+        }))?;
         // Without a wait the writer itself says that there is nothing.
         let patience = if waits { wait } else { limits::CLAIM_WAIT_MAX };
         let answered = match tokio::time::timeout(patience, &mut answer).await {

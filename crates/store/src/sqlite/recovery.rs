@@ -203,7 +203,9 @@ fn load(connection: &Connection, clock: &dyn Clock) -> Result<Loaded, LoadError>
         let live = LiveClaim::new(epoch, worker, boot, claimed_at, lease_until, runs);
         // How much of a lease was left is not known: its worker gets the whole of one to come back.
         let lease_ends = lease_until.map(|_| clock.monotonic().plus(limits::LEASE_DURATION));
-        memory.claims.insert(epoch, OpenClaim::new(Arc::new(live), lease_ends));
+        memory
+            .claims
+            .insert(epoch, OpenClaim::new(Arc::new(live), lease_ends));
     }
     Ok(Loaded {
         memory,

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use autom8_model::{
-    BootId, Clock, Epoch, Monotonic, RunId, RunState, Task, TaskId, TaskName, TaskType, Timestamp, limits,
+    BootId, Clock, Epoch, Monotonic, RunId, RunState, Task, TaskId, TaskName, TaskType, Timestamp,
+    limits,
 };
 use rusqlite::Connection;
 use rustc_hash::FxHashMap;
@@ -157,7 +158,11 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn at(clock: &dyn Clock) -> Self {
-        Group { now: clock.now(), monotonic: clock.monotonic(), ..Group::default() }
+        Group {
+            now: clock.now(),
+            monotonic: clock.monotonic(),
+            ..Group::default()
+        }
     }
 
     pub(crate) fn answer(&mut self, answer: impl FnOnce(Option<&StoreError>) + Send + 'static) {
@@ -225,9 +230,9 @@ impl Writer {
             return IDLE_WAIT;
         }
         match self.memory.ready.next_run_at() {
-            Some(run_at) => {
-                run_at.since(self.clock.now()).clamp(Duration::from_micros(100), IDLE_WAIT)
-            }
+            Some(run_at) => run_at
+                .since(self.clock.now())
+                .clamp(Duration::from_micros(100), IDLE_WAIT),
             None => IDLE_WAIT,
         }
     }
@@ -291,7 +296,9 @@ impl Writer {
     /// Where nothing waits, claims need no transaction.
     fn drop_unwanted_claims(&mut self) {
         let closing = self.closing;
-        let over = self.pending_claims.extract_if(.., |claim| closing || !claim.waits);
+        let over = self
+            .pending_claims
+            .extract_if(.., |claim| closing || !claim.waits);
         over.for_each(PendingClaim::answer_with_nothing);
         self.pending_claims.retain(PendingClaim::is_wanted);
     }
@@ -388,7 +395,10 @@ impl Writer {
         if group.shard_moved {
             self.connection
                 .prepare_cached("UPDATE shards SET epoch = ?1, stale = ?2 WHERE id = 0")?
-                .execute((self.memory.last_epoch, self.memory.stale_finishes.cast_signed()))?;
+                .execute((
+                    self.memory.last_epoch,
+                    self.memory.stale_finishes.cast_signed(),
+                ))?;
         }
         self.close_settled_segments(group)?;
         // The bytes that rows point to come before the rows.

@@ -73,10 +73,11 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     }
     output.answer(&ended, |_| {
         format!(
-            "Backed up {} and {}, {}\n  Into: {place}\n  Next: autom8 backup verify {place}",
+            "Backed up {} and {}, {}\n  Into: {place}\n  Next: autom8 backup verify {}",
             show::count(result.tasks, "task"),
             show::count(result.runs, "run"),
-            show::bytes(result.bytes)
+            show::bytes(result.bytes),
+            show::quoted(&place)
         )
     })?;
     Ok(Exit::Ok)

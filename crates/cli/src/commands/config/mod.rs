@@ -9,6 +9,7 @@ use clap::Subcommand;
 use crate::failure::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,

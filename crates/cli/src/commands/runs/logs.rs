@@ -16,6 +16,7 @@ says goes to
 standard error. Of long output the first and the last 512 KiB are kept."
 )]
 pub(super) struct Arguments {
+    /// The run's number.
     #[arg(value_parser = super::parse_id)]
     id: RunId,
     /// Go on printing until the run has ended, over lost connections too.
@@ -38,7 +39,8 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
         follow(&client, arguments.id, &mut printer).await?;
         return Ok(Exit::Ok);
     }
-    let log = client.run_log(arguments.id).await?;
+    let log = client.run_log(arguments.id).await;
+    let log = log.map_err(super::explained)?;
     if output.json {
         output.print(&log.text)?;
         return Ok(Exit::Ok);
@@ -62,7 +64,8 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
 async fn follow(client: &Client, id: RunId, printer: &mut Printer) -> Result<(), Failure> {
     let mut follower = client.follow_log(id);
     loop {
-        match follower.next().await? {
+        let event = follower.next().await.map_err(super::explained)?;
+        match event {
             LogEvent::Chunk(chunk) if printer.output.json => {
                 // One JSON object a line, as the server sends them.
                 let line = serde_json::to_string(&chunk).map_err(std::io::Error::from)?;

@@ -9,6 +9,7 @@ use crate::wait::{self, WaitArguments};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// The run's number.
     #[arg(value_parser = super::parse_id)]
     id: RunId,
     #[command(flatten)]
@@ -18,7 +19,13 @@ pub(super) struct Arguments {
 pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Result<Exit, Failure> {
     let client = server.client()?;
     let output = server.output();
-    let run = client.retry_run(arguments.id).await?;
+    let run = client.retry_run(arguments.id).await.map_err(|error| {
+        let id = arguments.id;
+        super::explained_by_state(
+            error,
+            &format!("wait for its end, or `autom8 runs cancel {id}`"),
+        )
+    })?;
     if !arguments.wait.wait {
         output.answer(&run, |run| {
             format!(

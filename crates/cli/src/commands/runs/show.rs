@@ -15,12 +15,14 @@ const JSON_CHARS_MAX: usize = 2_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// The run's number.
     #[arg(value_parser = super::parse_id)]
     id: RunId,
 }
 
 pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Result<Exit, Failure> {
-    let run = server.client()?.run(arguments.id).await?;
+    let run = server.client()?.run(arguments.id).await;
+    let run = run.map_err(super::explained)?;
     print(&run, server.output())?;
     Ok(Exit::Ok)
 }
@@ -92,4 +94,42 @@ fn output_summary(run: &RunView) -> Option<String> {
             run.id
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_shown_with_its_times_and_without_what_is_not_known() {
+        let run: RunView = serde_json::from_str(
+            r#"{"id":42,"task":"nightly","task_type":"http","state":"failed","trigger":"replay",
+            "planned_at":null,"queued_at":"2026-01-01T00:00:00Z",
+            "started_at":"2026-01-01T00:00:00.0012Z","finished_at":"2026-01-01T00:00:00.0135Z",
+            "attempt":3,"max_attempts":3,"epoch":9,"replay_of":41,"input":{"n": 1.50},
+            "result":null,"error":"HTTP 500","wait_ms":1.2,"duration_ms":12.3,
+            "log":{"bytes":2048,"truncated":true}}"#,
+        )
+        .unwrap();
+        let now = Timestamp::from_micros(run.queued_at.as_micros() + 7_200_000_000);
+        assert_eq!(
+            people(Output::plain(), &run, now),
+            "\
+run          42
+task         nightly (http)
+state        failed
+error        HTTP 500
+made by      replay
+repeats run  41
+queued       2026-01-01T00:00:00Z (2h ago)
+started      2026-01-01T00:00:00.0012Z (1h ago)
+finished     2026-01-01T00:00:00.0135Z (1h ago)
+waited       1.20 ms
+took         12.3 ms
+attempt      3 of 3
+input        {\"n\": 1.50}
+output       2.0 KiB, its middle dropped; autom8 runs logs 42
+"
+        );
+    }
 }

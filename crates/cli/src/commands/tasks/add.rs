@@ -1,6 +1,9 @@
 //! `autom8 tasks add NAME …`
 
-use autom8_api::model::{Clock as _, SystemClock};
+use autom8_api::TaskView;
+use autom8_api::client::ClientError;
+use autom8_api::model::{Clock as _, SystemClock, Timestamp};
+use autom8_api::problem::ProblemCode;
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
@@ -27,7 +30,7 @@ Examples:
   autom8 tasks add --file task.json"
 )]
 pub(super) struct Arguments {
-    /// Name of the task: letters a-z, digits, - _ .
+    /// Name of the task, out of a-z 0-9 - _ . and beginning with a letter or digit.
     #[arg(required_unless_present = "file")]
     name: Option<String>,
     /// Read the whole task from a file in JSON or TOML (by its ending), or - for JSON on
@@ -43,23 +46,41 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Result<Exit, Failure> {
     let client = server.client()?;
-    let task = match &arguments.file {
-        Some(path) => client.add_task(&read_task(path)?).await?,
-        None => client.add_task(&draft(arguments)?).await?,
+    let added = match &arguments.file {
+        Some(path) => client.add_task(&read_task(path)?).await,
+        None => client.add_task(&draft(arguments)?).await,
     };
+    let task = added.map_err(|error| {
+        let taken = matches!(&error, ClientError::Refused(p) if p.code == ProblemCode::Conflict);
+        let failure = Failure::from(error);
+        match (taken, &arguments.name) {
+            (false, _) => failure,
+            (true, Some(name)) => failure.fix(format!(
+                "choose another name, or change it: autom8 tasks edit {name}"
+            )),
+            (true, None) => {
+                failure.fix("choose another name, or change it: autom8 tasks edit NAME")
+            }
+        }
+    })?;
     let output = server.output();
     let now = SystemClock::new().now();
-    output.answer(&task, |task| {
-        let name = &task.spec.name;
-        let when = task.trigger.as_deref().unwrap_or("by hand");
-        let next = match task.next_run_at {
-            Some(at) => format!("; next {}", show::absolute(at, now)),
-            None if !task.spec.enabled => "; paused".to_owned(),
-            None => String::new(),
-        };
-        format!("Added task {name}: {when}{next}\n  Next: autom8 tasks run {name} --wait")
-    })?;
+    output.answer(&task, |task| added_lines(task, now))?;
     Ok(Exit::Ok)
+}
+
+fn added_lines(task: &TaskView, now: Timestamp) -> String {
+    let name = &task.spec.name;
+    let when = task.trigger.as_deref().unwrap_or("by hand");
+    let (state, next) = match task.next_run_at {
+        _ if !task.spec.enabled => ("; paused".to_owned(), format!("tasks resume {name}")),
+        Some(at) => (
+            format!("; next {}", show::absolute(at, now)),
+            format!("runs ls --task {name}"),
+        ),
+        None => (String::new(), format!("tasks run {name} --wait")),
+    };
+    format!("Added task {name}: {when}{state}\n  Next: autom8 {next}")
 }
 
 fn draft(arguments: &Arguments) -> Result<Draft, Failure> {

@@ -27,12 +27,13 @@ Examples:
   autom8 tasks edit ping"
 )]
 pub(super) struct Arguments {
+    /// The task's name.
     name: String,
+    #[command(flatten)]
+    fields: Fields,
     /// Remove the schedule: the task then runs by hand only.
     #[arg(long, conflicts_with_all = ["every", "cron", "at", "timezone"], help_heading = "When")]
     by_hand: bool,
-    #[command(flatten)]
-    fields: Fields,
 }
 
 pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Result<Exit, Failure> {

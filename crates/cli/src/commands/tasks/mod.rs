@@ -18,6 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::server_arguments::ServerArguments;
 
 #[derive(Debug, clap::Args)]
+#[command(arg_required_else_help = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     server: ServerArguments,

@@ -10,6 +10,7 @@ use crate::show;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// The task's name.
     name: String,
     /// How many times, at most 100.
     #[arg(short, value_name = "N", default_value_t = 10)]

@@ -6,6 +6,7 @@ use crate::server_arguments::ServerArguments;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// The task's name.
     name: String,
 }
 

@@ -9,6 +9,7 @@ use crate::show;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// The task's name.
     name: String,
 }
 

@@ -1,11 +1,14 @@
 //! `autom8 tasks run NAME`
 
+use autom8_api::client::Client;
+use autom8_api::model::RunState;
 use autom8_api::run::RunRequest;
 
 use super::unknown;
 use crate::commands::runs;
 use crate::failure::{Exit, Failure};
 use crate::input;
+use crate::output::Output;
 use crate::server_arguments::ServerArguments;
 use crate::wait::{self, WaitArguments};
 
@@ -20,6 +23,7 @@ Examples:
   autom8 tasks run hook --input @order.json --wait --wait-timeout 90s"
 )]
 pub(super) struct Arguments {
+    /// The task's name.
     name: String,
     /// Input of the run: JSON, @FILE, or - for standard input.
     #[arg(long, value_name = "JSON")]
@@ -42,6 +46,9 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
         Ok(run) => run,
         Err(error) => return Err(unknown::explained(&client, &arguments.name, error).await),
     };
+    if run.value.state == RunState::Queued && !output.json {
+        tell_if_paused(&client, &arguments.name, output).await?;
+    }
     if !arguments.wait.wait {
         output.answer(&run, |run| {
             let state = run.state.as_str();
@@ -55,4 +62,14 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
     let limit = arguments.wait.wait_timeout;
     let ended = wait::until_ended(&client, run.value.id, limit, output).await?;
     runs::show_ended(&client, &ended, output).await
+}
+
+/// A run of a paused task waits, which is better said than wondered at.
+async fn tell_if_paused(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
+    if !client.task(name).await?.value.spec.enabled {
+        output.note(&format!(
+            "Task {name} is paused: the run waits until `autom8 tasks resume {name}`."
+        ));
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@ use crate::show;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// The task's name.
     name: String,
 }
 
@@ -66,10 +67,13 @@ fn people(output: Output, task: &TaskView, now: Timestamp) -> String {
 }
 
 /// What it does, in one line that could be typed.
-pub(super) fn action(action: &Action) -> String {
+fn action(action: &Action) -> String {
     match action {
         Action::Http(http) => format!("http {} {}", http.method, http.url),
-        Action::Process(process) => format!("process {}", process.argv.join(" ")),
+        Action::Process(process) => {
+            let words: Vec<String> = process.argv.iter().map(|word| show::quoted(word)).collect();
+            format!("process {}", words.join(" "))
+        }
         Action::Builtin(builtin) => format!("builtin {}", builtin.name()),
     }
 }
@@ -79,5 +83,40 @@ fn word(value: &impl serde::Serialize) -> Option<String> {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => Some(word),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_shown_in_words_that_could_be_typed() {
+        let task: TaskView = serde_json::from_str(
+            r#"{"name":"sync","do":{"process":{"argv":["sh","-c","exit 3"]}},
+            "schedule":{"every":"2s"},"id":1,"rev":4,"created_at":"2026-01-01T00:00:00Z",
+            "updated_at":"2026-01-01T01:00:00Z","next_run_at":"2026-01-01T02:00:02Z",
+            "trigger":"every 2s"}"#,
+        )
+        .unwrap();
+        let now = "2026-01-01T02:00:00Z".parse().unwrap();
+        assert_eq!(
+            people(Output::plain(), &task, now),
+            "\
+name      sync
+state     enabled
+when      every 2s
+next      2026-01-01T02:00:02Z (in 2s)
+does      process sh -c 'exit 3'
+attempts  3 at most, 1s to 5m apart
+timeout   15m
+queue     default, priority 0
+overlap   skip
+catch up  latest
+on crash  retry
+created   2026-01-01T00:00:00Z (2h ago)
+changed   2026-01-01T01:00:00Z (1h ago), revision 4
+"
+        );
     }
 }

@@ -1,0 +1,241 @@
+//! Requests, statements, runs and objectives.
+//!
+//! The histograms have bounds at 0.03 and 0.15 s beside the advised ones, with exact counts, since
+//! those are the objectives.
+
+use autom8_api::telemetry::SloState;
+use autom8_model::RunState;
+
+use super::super::collect::Figures;
+use super::super::exposition::Exposition;
+use super::{counter, gauge, histogram, single};
+
+const HTTP_BOUNDS_SECONDS: [f64; 16] = [
+    0.005, 0.01, 0.025, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+const DB_BOUNDS_SECONDS: [f64; 11] = [
+    0.001, 0.005, 0.01, 0.03, 0.05, 0.1, 0.15, 0.5, 1.0, 5.0, 10.0,
+];
+/// Up to the minute that a histogram tells apart.
+const RUN_BOUNDS_SECONDS: [f64; 12] = [
+    0.001, 0.005, 0.01, 0.03, 0.1, 0.15, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0,
+];
+
+const API_LIMIT_SECONDS: f64 = 0.15;
+const DB_LIMIT_SECONDS: f64 = 0.03;
+const START_LIMIT_SECONDS: f64 = 1.0;
+
+pub(super) fn write(figures: &Figures, exposition: &mut Exposition) {
+    http(figures, exposition);
+    database(figures, exposition);
+    tasks(figures, exposition);
+    objectives(figures, exposition);
+}
+
+fn http(figures: &Figures, exposition: &mut Exposition) {
+    let asked = || {
+        figures
+            .routes
+            .iter()
+            .filter(|route| route.series.totals.count > 0)
+    };
+    let family = histogram(
+        "http_server_request_duration_seconds",
+        "Duration of requests by route; exact at 0.15 s.",
+    );
+    exposition.family(family, |samples| {
+        for route in asked() {
+            let labels = [
+                ("http_request_method", &*route.method),
+                ("http_route", &*route.template),
+            ];
+            let over = route.series.totals.over_threshold;
+            let exact = Some((API_LIMIT_SECONDS, over));
+            samples.histogram(&labels, &route.series.lifetime, &HTTP_BOUNDS_SECONDS, exact);
+        }
+    });
+    let family = counter(
+        "autom8_http_request_errors",
+        "",
+        "Answers of 500 and above by route.",
+    );
+    exposition.family(family, |samples| {
+        for route in asked() {
+            let labels = [
+                ("http_request_method", &*route.method),
+                ("http_route", &*route.template),
+            ];
+            samples.count(&labels, route.series.totals.errors);
+        }
+    });
+    let family = counter("autom8_http_responses", "", "Answers by status code.");
+    exposition.family(family, |samples| {
+        for (status, count) in &figures.by_status {
+            samples.count(
+                &[("http_response_status_code", &status.to_string())],
+                *count,
+            );
+        }
+    });
+    let family = gauge(
+        "http_server_active_requests",
+        "",
+        "Requests being answered.",
+    );
+    single(exposition, family, Some(figures.in_flight as f64));
+}
+
+fn database(figures: &Figures, exposition: &mut Exposition) {
+    let used = || {
+        figures
+            .statements
+            .iter()
+            .filter(|(_, series)| series.totals.count > 0)
+    };
+    let family = histogram(
+        "db_client_operation_duration_seconds",
+        "Duration of statements, a write to its durable commit; exact at 0.03 s.",
+    );
+    exposition.family(family, |samples| {
+        for (statement, series) in used() {
+            let labels = [
+                ("db_system_name", "sqlite"),
+                ("db_operation_name", statement.name()),
+            ];
+            let exact = Some((DB_LIMIT_SECONDS, series.totals.over_threshold));
+            samples.histogram(&labels, &series.lifetime, &DB_BOUNDS_SECONDS, exact);
+        }
+    });
+    let family = counter("autom8_db_operation_errors", "", "Statements that failed.");
+    exposition.family(family, |samples| {
+        for (statement, series) in used() {
+            samples.count(
+                &[("db_operation_name", statement.name())],
+                series.totals.errors,
+            );
+        }
+    });
+    let family = gauge(
+        "db_client_connection_pending_requests",
+        "",
+        "Writes that waited as the latest commit group started.",
+    );
+    single(exposition, family, Some(figures.writes_waiting as f64));
+    let family = histogram(
+        "autom8_fsync_duration_seconds",
+        "Duration of commits of the store, their sync included.",
+    );
+    exposition.family(family, |samples| {
+        let exact = Some((DB_LIMIT_SECONDS, figures.commit.totals.over_threshold));
+        samples.histogram(&[], &figures.commit.lifetime, &DB_BOUNDS_SECONDS, exact);
+    });
+    let family = counter("autom8_store_rows", "", "Rows committed.");
+    exposition.family(family, |samples| samples.count(&[], figures.rows_total));
+}
+
+fn tasks(figures: &Figures, exposition: &mut Exposition) {
+    let totals = &figures.totals;
+    let family = counter(
+        "autom8_task_runs",
+        "",
+        "Runs that ended, over the store's lifetime.",
+    );
+    exposition.family(family, |samples| {
+        for (task_type, counts) in &totals.by_type {
+            for (state, count) in [
+                (RunState::Completed, counts.completed),
+                (RunState::Failed, counts.failed),
+                (RunState::Interrupted, counts.interrupted),
+                (RunState::Cancelled, counts.cancelled),
+            ] {
+                let labels = [("task_type", task_type.as_str()), ("state", state.as_str())];
+                samples.count(&labels, count);
+            }
+        }
+    });
+    let family = gauge("autom8_task_running", "", "Runs that are running.");
+    single(exposition, family, Some(totals.running as f64));
+    let family = gauge(
+        "autom8_task_queue_depth",
+        "",
+        "Runs that wait, backing off included.",
+    );
+    single(exposition, family, Some(totals.queued as f64));
+    single(
+        exposition,
+        gauge("autom8_task_count", "", "Tasks defined."),
+        Some(totals.tasks as f64),
+    );
+    let family = counter(
+        "autom8_task_stale_finishes",
+        "",
+        "Outcomes refused as stale.",
+    );
+    exposition.family(family, |samples| samples.count(&[], totals.stale_finishes));
+
+    let family = histogram(
+        "autom8_task_wait_seconds",
+        "From due to start, of first attempts; exact at 1 s.",
+    );
+    exposition.family(family, |samples| {
+        for run in &figures.runs {
+            let labels = [("task_type", run.task_type.as_str())];
+            let exact = Some((START_LIMIT_SECONDS, run.wait.totals.over_threshold));
+            samples.histogram(&labels, &run.wait.lifetime, &RUN_BOUNDS_SECONDS, exact);
+        }
+    });
+    let family = histogram("autom8_task_run_seconds", "Duration of attempts.");
+    exposition.family(family, |samples| {
+        for run in &figures.runs {
+            let labels = [("task_type", run.task_type.as_str())];
+            samples.histogram(&labels, &run.run.lifetime, &RUN_BOUNDS_SECONDS, None);
+        }
+    });
+    let family = histogram("autom8_task_total_seconds", "From due to the outcome.");
+    exposition.family(family, |samples| {
+        for run in &figures.runs {
+            let labels = [("task_type", run.task_type.as_str())];
+            samples.histogram(&labels, &run.total.lifetime, &RUN_BOUNDS_SECONDS, None);
+        }
+    });
+}
+
+fn objectives(figures: &Figures, exposition: &mut Exposition) {
+    let family = gauge(
+        "autom8_slo_objective_ratio",
+        "ratio",
+        "Share of events that must be good.",
+    );
+    exposition.family(family, |samples| {
+        for slo in &figures.slos {
+            samples.value(&[("slo", &slo.id)], slo.objective_percent / 100.0);
+        }
+    });
+    let family = counter("autom8_slo_events", "", "Events judged by the objective.");
+    exposition.family(family, |samples| {
+        for slo in &figures.slos {
+            samples.count(&[("slo", &slo.id)], slo.since_start.total);
+        }
+    });
+    let family = counter(
+        "autom8_slo_bad_events",
+        "",
+        "Events that were not good, exactly.",
+    );
+    exposition.family(family, |samples| {
+        for slo in &figures.slos {
+            samples.count(&[("slo", &slo.id)], slo.since_start.bad);
+        }
+    });
+    let family = gauge(
+        "autom8_slo_breached",
+        "",
+        "1 while the objective is breached over an hour.",
+    );
+    exposition.family(family, |samples| {
+        for slo in &figures.slos {
+            let is_breached = slo.state == SloState::Breached;
+            samples.count(&[("slo", &slo.id)], u64::from(is_breached));
+        }
+    });
+}
