@@ -8,6 +8,8 @@
 //! To add an operation: write it in the trait with its meaning, then in each backend in the file
 //! of its noun, then its test in `conformance`.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod error;
 pub mod observe;
 pub mod sqlite;

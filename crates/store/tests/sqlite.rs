@@ -1,95 +1,105 @@
-//! The SQLite backend under the conformance suite, and what only it can show.
+//! The SQLite backend under the conformance suite.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a backend that does not start fails its test"
+)]
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use autom8_model::ready::Lane;
-use autom8_model::transition::Decision;
-use autom8_model::{BootId, Inputs, RunState, SystemClock, TaskType, Trigger, WorkerName};
-use autom8_store::observe::Unobserved;
+use async_trait::async_trait;
+use autom8_model::{BootId, ManualClock, Timestamp};
+use autom8_store::conformance::{Backend, Gate};
 use autom8_store::sqlite::{Durability, SqliteOptions, SqliteStore};
-use autom8_store::{Claim, Enqueue, Finish, RetentionPolicy, RunFilter, Store};
+use autom8_store::{RetentionPolicy, Store};
+use parking_lot::Mutex;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn smoke() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = Arc::new(SystemClock::new());
-    let store = SqliteStore::open(
-        SqliteOptions {
-            directory: dir.path().to_owned(),
+struct Sqlite {
+    root: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+    gate: Mutex<Arc<Gate>>,
+    /// Starts so far; each has its own boot, and each crash moves on to a copy.
+    starts: AtomicU64,
+    data: Mutex<PathBuf>,
+}
+
+impl Sqlite {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        Sqlite {
+            data: Mutex::new(root.path().join("data")),
+            root,
+            clock: Arc::new(ManualClock::at(
+                "2026-11-24T12:00:00Z".parse::<Timestamp>().unwrap(),
+            )),
+            gate: Mutex::new(Gate::open()),
+            starts: AtomicU64::new(0),
+        }
+    }
+
+    fn open(&self, directory: &Path) -> Arc<SqliteStore> {
+        let gate = Gate::open();
+        *self.gate.lock() = Arc::clone(&gate);
+        let options = SqliteOptions {
+            directory: directory.to_owned(),
             durability: Durability::Full,
-            boot: BootId(1),
+            boot: BootId(self.starts.fetch_add(1, Ordering::Relaxed) + 1),
             retention: RetentionPolicy {
-                age_max: Duration::from_secs(86_400),
-                runs_max: 1_000_000,
+                age_max: Duration::from_secs(30 * 86_400),
+                runs_max: 100_000_000,
                 bytes_max: 1 << 40,
             },
-        },
-        clock,
-        Arc::new(Unobserved),
-    )
-    .unwrap();
-    let task = store
-        .create_task(serde_json::from_str(r#"{"name":"a","do":{"builtin":"noop"}}"#).unwrap())
-        .await
-        .unwrap();
-    let buffer: Arc<[u8]> = Arc::from(*b"{}");
-    let inputs = Inputs::from_spans(buffer, vec![0..2; 10_000]);
-    let enqueued = store
-        .enqueue(Enqueue {
-            task: task.spec.name.clone(),
-            trigger: Trigger::Batch,
-            inputs,
-        })
-        .await
-        .unwrap();
-    assert_eq!(enqueued.count(), 10_000);
-    let mut done = 0;
-    while done < 10_000 {
-        let leases = store
-            .claim(Claim {
-                worker: WorkerName::new("w"),
-                lane: Lane::Instant,
-                queues: vec![],
-                runs_max: 3_000,
-                wait: Duration::from_secs(1),
-                lease: None,
-            })
-            .await
-            .unwrap();
-        assert!(!leases.is_empty());
-        done += leases.len();
-        let now = leases[0].claimed.queued_at;
-        let finishes = leases
-            .iter()
-            .map(|lease| Finish {
-                run: lease.claimed.run,
-                epoch: lease.epoch,
-                attempt: lease.claimed.attempt,
-                task_type: TaskType::Builtin,
-                decision: Decision::End(RunState::Completed),
-                started_at: now,
-                finished_at: now,
-                result: None,
-                error: None,
-                log: None,
-            })
-            .collect();
-        let finished = store.finish(finishes).await.unwrap();
-        assert_eq!(finished.stale, []);
+        };
+        SqliteStore::open(options, Arc::clone(&self.clock) as _, gate).unwrap()
     }
-    let totals = store.totals();
-    assert_eq!(totals.sum().completed, 10_000);
-    assert_eq!((totals.queued, totals.running), (0, 0));
-    let page = store
-        .runs(RunFilter {
-            limit: 10,
-            ..RunFilter::default()
-        })
-        .await
-        .unwrap();
-    assert_eq!(page.runs.len(), 10);
-    let report = store.backup(&dir.path().join("backup")).await.unwrap();
-    assert_eq!(report.runs, 10_000);
-    store.close().await;
 }
+
+#[async_trait]
+impl Backend for Sqlite {
+    fn clock(&self) -> Arc<ManualClock> {
+        Arc::clone(&self.clock)
+    }
+
+    fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate.lock())
+    }
+
+    async fn start(&self) -> Arc<dyn Store> {
+        let data = self.data.lock().clone();
+        self.open(&data)
+    }
+
+    /// The next start finds a copy of one committed moment; the kill -9 of the real process, log
+    /// and all, is the crash campaign's.
+    async fn crash(&self, store: Arc<dyn Store>) {
+        let old = self.data.lock().clone();
+        let number = self.starts.load(Ordering::Relaxed);
+        let new = self.root.path().join(format!("data-after-{number}"));
+        std::fs::create_dir_all(new.join("logs")).unwrap();
+        let source = rusqlite::Connection::open(old.join("autom8.db")).unwrap();
+        let target = new.join("autom8.db").to_string_lossy().into_owned();
+        source.execute("VACUUM INTO ?1", [target]).unwrap();
+        if let Ok(logs) = std::fs::read_dir(old.join("logs")) {
+            for log in logs.flatten() {
+                std::fs::copy(log.path(), new.join("logs").join(log.file_name())).unwrap();
+            }
+        }
+        *self.data.lock() = new;
+        // The old store may stand at its gate: it is left there, as a dead process would be.
+        std::mem::forget(store);
+    }
+
+    fn backup_directory(&self) -> PathBuf {
+        let number = self.starts.fetch_add(1, Ordering::Relaxed);
+        self.root.path().join(format!("backup-{number}"))
+    }
+
+    async fn start_backup(&self, path: &Path) -> Arc<dyn Store> {
+        self.open(path)
+    }
+}
+
+autom8_store::conformance_suite!(Sqlite::new());

@@ -101,10 +101,12 @@ CREATE TABLE shards (
     owner       INTEGER NOT NULL,
     lease_until INTEGER,
     epoch       INTEGER NOT NULL,
-    changes     INTEGER NOT NULL
+    changes     INTEGER NOT NULL,
+    -- Finishes refused because their epoch was not the live one, ever.
+    stale       INTEGER NOT NULL
 ) STRICT;
 
-INSERT INTO shards (id, owner, lease_until, epoch, changes) VALUES (0, 0, NULL, 0, 0);
+INSERT INTO shards (id, owner, lease_until, epoch, changes, stale) VALUES (0, 0, NULL, 0, 0, 0);
 
 -- Slices of batches that are not complete yet: never claimable, dropped at start.
 CREATE TABLE batches (

@@ -21,9 +21,20 @@ pub(crate) struct PendingClaim {
     pub worker: WorkerName,
     pub request: ClaimRequest,
     pub lease: Option<Duration>,
-    /// When to answer with nothing.
-    pub until: Monotonic,
+    /// Whether it waits if there is nothing now; how long is the caller's to say.
+    pub waits: bool,
     pub reply: Reply<Granted>,
+}
+
+impl PendingClaim {
+    /// Whether anyone still waits for the answer.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.reply.is_closed()
+    }
+
+    pub(crate) fn answer_with_nothing(self) {
+        let _ = self.reply.send(Ok(Granted::nothing()));
+    }
 }
 
 /// Leases on their way to the worker. If they do not arrive (the caller went away while it
@@ -81,7 +92,7 @@ pub(crate) struct LiveClaim {
     /// The process that granted it.
     pub boot: BootId,
     pub claimed_at: Timestamp,
-    /// Microseconds; [`NO_LEASE`] for runs of this process.
+    /// Microseconds of wall-clock time, to be shown; [`NO_LEASE`] for runs of this process.
     lease_until: AtomicI64,
     /// Ascending.
     pub runs: Vec<CoveredRun>,
@@ -160,17 +171,21 @@ pub(crate) struct OpenClaim {
     pub live: Arc<LiveClaim>,
     settled: Vec<bool>,
     left: usize,
+    /// What decides: no step of the wall clock bends it. `None` for runs of this process.
+    pub lease_ends: Option<Monotonic>,
+
     /// Runs that the last heartbeat of a remote worker did not name.
     pub missed: Vec<RunId>,
 }
 
 impl OpenClaim {
-    pub(crate) fn new(live: Arc<LiveClaim>) -> Self {
+    pub(crate) fn new(live: Arc<LiveClaim>, lease_ends: Option<Monotonic>) -> Self {
         let runs = live.runs.len();
         OpenClaim {
             live,
             settled: vec![false; runs],
             left: runs,
+            lease_ends,
             missed: Vec::new(),
         }
     }
@@ -209,24 +224,24 @@ impl Writer {
         if self.pending_claims.is_empty() {
             return Ok(());
         }
-        let now = self.clock.monotonic();
         let mut waiting = Vec::new();
         for pending in std::mem::take(&mut self.pending_claims) {
-            if pending.reply.is_closed() {
+            if !pending.is_wanted() {
                 continue;
             }
             let claimed = self.memory.ready.claim(&pending.request);
             if claimed.is_empty() {
-                if pending.until <= now || self.closing {
-                    let _ = pending.reply.send(Ok(Granted::nothing()));
+                if self.closing || !pending.waits {
+                    pending.answer_with_nothing();
                 } else {
                     waiting.push(pending);
                 }
                 continue;
             }
             let epoch = self.memory.next_epoch();
-            group.epoch_moved = true;
+            group.shard_moved = true;
             let lease_until = pending.lease.map(|lease| group.now.plus(lease));
+            let lease_ends = pending.lease.map(|lease| group.monotonic.plus(lease));
             let mut runs = Vec::with_capacity(claimed.len());
             let mut leases = Vec::with_capacity(claimed.len());
             let mut last: Option<Arc<Task>> = None;
@@ -270,7 +285,7 @@ impl Writer {
             self.memory.count_running(live.runs.iter(), 1);
             self.memory
                 .claims
-                .insert(epoch, OpenClaim::new(Arc::clone(&live)));
+                .insert(epoch, OpenClaim::new(Arc::clone(&live), lease_ends));
             group.claims_opened.push(live);
             let granted = Granted {
                 leases,
@@ -372,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_claim_is_over_with_its_last_run_and_settles_each_once() {
-        let mut open = OpenClaim::new(Arc::new(claim(&[1, 2])));
+        let mut open = OpenClaim::new(Arc::new(claim(&[1, 2])), None);
         assert!(!open.settle(0));
         assert!(!open.settle(0), "a second settle of one run counts nothing");
         assert!(open.open_run(RunId(1)).is_none());

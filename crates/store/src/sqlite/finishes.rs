@@ -48,7 +48,8 @@ impl Writer {
         // Outcomes of one segment in a row go out together.
         let mut outcomes: Vec<Outcome<'_>> = Vec::with_capacity(finishes.len());
         let mut segment = 0;
-        for finish in &finishes {
+        let mut accepted_at = vec![false; finishes.len()];
+        for (place, finish) in finishes.iter().enumerate() {
             let Some((live, index, covered)) = self.live_run(finish) else {
                 stale.push(finish.run);
                 continue;
@@ -90,16 +91,20 @@ impl Writer {
                 }
             }
             self.settle(&live, index, group)?;
+            accepted_at[place] = true;
         }
         self.append(segment, &mut outcomes, &mut stale)?;
         drop(outcomes);
         for log in &logs {
-            if !stale.contains(&log.run) {
+            if accepted_at.get(log.place).is_some_and(|accepted| *accepted) {
                 self.append_log(log)?;
             }
         }
         group.rows += finishes.len() - stale.len();
-        self.stale_finishes += stale.len() as u64;
+        if !stale.is_empty() {
+            self.memory.stale_finishes += stale.len() as u64;
+            group.shard_moved = true;
+        }
         let accepted = (finishes.len() - stale.len()) as u64;
         group.answer(move |failed| {
             let _ = reply.send(match failed {

@@ -174,7 +174,6 @@ impl Writer {
             .or_default()
             .insert(span.first);
         recorded.runs.push(span.first);
-        self.memory.learn(task);
         if still_running {
             self.memory.held.insert(task.id, span);
         } else {

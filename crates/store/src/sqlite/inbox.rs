@@ -36,6 +36,8 @@ pub(crate) struct PendingFinish {
 }
 
 pub(crate) struct PackedLog {
+    /// Which of the finishes it belongs to.
+    pub place: usize,
     pub run: RunId,
     pub attempt: u16,
     pub frame: Vec<u8>,
@@ -142,6 +144,14 @@ impl Inbox {
             queues.bytes -= batch.bytes();
         }
         taken
+    }
+
+    /// Fails once the store is closing.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        match &self.queues.lock().closed {
+            Some(why) => Err(StoreError::Unavailable { why: why.clone() }),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn waiting(&self) -> usize {

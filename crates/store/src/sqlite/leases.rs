@@ -41,9 +41,10 @@ impl Writer {
         let mut lost = Vec::new();
         let mut extended = Vec::new();
         for (epoch, claim) in &mut self.memory.claims {
-            if claim.live.worker != *worker || claim.live.lease_until().is_none() {
+            if claim.live.worker != *worker || claim.lease_ends.is_none() {
                 continue;
             }
+            claim.lease_ends = Some(group.monotonic.plus(lease));
             let missing: Vec<RunId> = claim
                 .open_runs()
                 .map(|(_, covered)| covered.run)
@@ -77,16 +78,21 @@ impl Writer {
 
     /// Takes back the runs of leases that ran out.
     pub(crate) fn reap(&mut self, group: &mut Group) -> Result<Reaped, Failure> {
+        let overslept = group.monotonic.since(self.reaped_at) > REAP_GAP_MAX;
+        self.reaped_at = group.monotonic;
+        if overslept {
+            // This node stood still, so no heartbeat could reach it: the workers are not to blame.
+            for claim in self.memory.claims.values_mut() {
+                let anew = group.monotonic.plus(EXTENSION);
+                claim.lease_ends = claim.lease_ends.map(|ends| ends.max(anew));
+            }
+            return Ok(Reaped::default());
+        }
         let expired: Vec<(Epoch, RunId)> = self
             .memory
             .claims
             .iter()
-            .filter(|(_, claim)| {
-                claim
-                    .live
-                    .lease_until()
-                    .is_some_and(|until| until <= group.now)
-            })
+            .filter(|(_, claim)| claim.lease_ends.is_some_and(|ends| ends <= group.monotonic))
             .flat_map(|(epoch, claim)| claim.open_runs().map(|(_, covered)| (*epoch, covered.run)))
             .collect();
         let mut reaped = Reaped::default();
@@ -192,12 +198,7 @@ impl Writer {
             run_at: None,
         };
         self.put_back(&ended, segment, group)?;
-        // At a start nobody has queued a run of this revision yet; without its traits the suspect
-        // would wait until somebody does.
-        if let Some(task) = self.memory.tasks.revision(covered.task, covered.rev).cloned() {
-            self.memory.learn_as(&task, covered.rev);
-        }
-        self.memory.ready.push_suspect(Span {
+        self.memory.push_suspect(Span {
             first: covered.run,
             count: 1,
             task: covered.task,
@@ -212,3 +213,5 @@ impl Writer {
 
 /// What a heartbeat extends a lease by.
 pub(crate) const EXTENSION: Duration = limits::LEASE_DURATION;
+/// A reaper that comes later than this has overslept. It is due every second.
+const REAP_GAP_MAX: Duration = Duration::from_secs(5);

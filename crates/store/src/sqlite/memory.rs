@@ -28,6 +28,7 @@ pub(crate) struct Memory {
     /// Open runs of each segment.
     pub open: FxHashMap<i64, u64>,
     pub last_epoch: i64,
+    pub stale_finishes: u64,
     pub next_run: i64,
     pub next_task: i64,
     pub next_batch: i64,
@@ -82,17 +83,15 @@ impl Memory {
         }
     }
 
-    pub(crate) fn learn(&mut self, task: &Task) {
-        if !self.ready.knows(task.id, task.rev) {
-            self.ready.learn(traits_of(task));
+    /// Makes the revision of a span known to the order. If it is not kept any more, the one that
+    /// took its place stands in.
+    fn learn_for(&mut self, span: &Span) {
+        if self.ready.knows(span.task, span.rev) {
+            return;
         }
-    }
-
-    /// The same for a revision that is not kept any more, whose place `task` takes.
-    pub(crate) fn learn_as(&mut self, task: &Task, rev: u32) {
-        if !self.ready.knows(task.id, rev) {
+        if let Some(task) = self.tasks.revision(span.task, span.rev) {
             self.ready.learn(TaskTraits {
-                rev,
+                rev: span.rev,
                 ..traits_of(task)
             });
         }
@@ -100,14 +99,10 @@ impl Memory {
 
     /// Puts waiting runs in order; their task's revision is in the table.
     pub(crate) fn push_span(&mut self, span: Span) {
-        if let Err(span) = self.ready.push(span) {
-            if let Some(task) = self.tasks.revision(span.task, span.rev).cloned() {
-                self.learn_as(&task, span.rev);
-            }
-            // A span whose task is not in the table cannot be: the table forgets a task only when
-            // no run of it is left.
-            let _ = self.ready.push(span);
-        }
+        self.learn_for(&span);
+        // A span whose task is not in the table cannot be: the table forgets a task only when no
+        // run of it is left.
+        let _ = self.ready.push(span);
     }
 
     /// Lets a run wait again, with so many attempts behind it.
@@ -119,10 +114,21 @@ impl Memory {
     pub(crate) fn push_retry(&mut self, covered: &CoveredRun, run_at: Timestamp, now: Timestamp) {
         let span = span_of(covered, covered.attempt);
         if run_at > now {
-            self.ready.push_delayed(run_at, span);
+            self.push_delayed(run_at, span);
         } else {
             self.push_span(span);
         }
+    }
+
+    pub(crate) fn push_delayed(&mut self, run_at: Timestamp, span: Span) {
+        self.learn_for(&span);
+        self.ready.push_delayed(run_at, span);
+    }
+
+    /// Lets a run wait that may be what killed its worker.
+    pub(crate) fn push_suspect(&mut self, span: Span) {
+        self.learn_for(&span);
+        self.ready.push_suspect(span);
     }
 
     pub(crate) fn count_running<'a>(
@@ -163,7 +169,7 @@ impl Memory {
         }
     }
 
-    pub(crate) fn totals(&self, stale_finishes: u64) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         Totals {
             by_type: TaskType::ALL
                 .into_iter()
@@ -172,7 +178,7 @@ impl Memory {
             queued: self.ready.len() + self.held.len() as u64,
             running: self.totals.iter().map(|totals| totals.running).sum(),
             tasks: self.tasks.living(),
-            stale_finishes,
+            stale_finishes: self.stale_finishes,
         }
     }
 }

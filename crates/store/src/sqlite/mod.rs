@@ -52,7 +52,7 @@ use crate::{
     StoreObserver, Totals,
 };
 use checkpoint::Checkpointer;
-use claims::PendingClaim;
+use claims::{Granted, PendingClaim};
 use inbox::{Command, Inbox, PackedLog, PendingFinish, Reply};
 use readers::Readers;
 use runs::PendingEnqueue;
@@ -150,7 +150,7 @@ impl SqliteStore {
             pending_claims: Vec::new(),
             batches: std::collections::VecDeque::new(),
             sweeps: std::collections::VecDeque::new(),
-            stale_finishes: 0,
+            reaped_at: clock.monotonic(),
             closing: false,
             checkpoint_tail: Arc::clone(&tail),
         };
@@ -307,9 +307,12 @@ fn writer_gone() -> StoreError {
 fn pack(finishes: &mut [Finish]) -> Vec<PackedLog> {
     finishes
         .iter_mut()
-        .filter_map(|finish| {
+        .enumerate()
+        .filter_map(|(place, finish)| {
             let log = finish.log.take()?;
             Some(PackedLog {
+                place,
+
                 run: finish.run,
                 attempt: finish.attempt,
                 bytes: log.bytes.len() as u64,
@@ -393,26 +396,34 @@ impl Store for SqliteStore {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Lease>> {
-        let until = self
-            .clock
-            .monotonic()
-            .plus(claim.wait.min(limits::CLAIM_WAIT_MAX));
+        let wait = claim.wait.min(limits::CLAIM_WAIT_MAX);
         let request = ClaimRequest {
             lane: claim.lane,
             queues: claim.queues,
             runs_max: claim.runs_max.min(limits::CLAIM_RUNS_MAX),
         };
-        let mut granted = self
-            .ask(Statement::RunsClaim, |reply| {
-                Command::Claim(PendingClaim {
-                    worker: claim.worker,
-                    request,
-                    lease: claim.lease,
-                    until,
-                    reply,
-                })
-            })
-            .await?;
+        let started = self.clock.monotonic();
+        let (reply, mut answer) = oneshot::channel();
+        let (worker, lease, waits) = (claim.worker, claim.lease, !wait.is_zero());
+        self.inbox.push(Command::Claim(PendingClaim {
+            worker,
+            request,
+            lease,
+            waits,
+            reply,
+        }))?;
+        // Without a wait the writer itself says that there is nothing.
+        let patience = if waits { wait } else { limits::CLAIM_WAIT_MAX };
+        let answered = match tokio::time::timeout(patience, &mut answer).await {
+            Ok(answered) => answered.unwrap_or_else(|_| Err(writer_gone())),
+            Err(_) => {
+                // From here on no grant can be sent; one that was sent already is taken.
+                answer.close();
+                answer.try_recv().unwrap_or_else(|_| Ok(Granted::nothing()))
+            }
+        };
+        self.observe(Statement::RunsClaim, started, answered.is_err());
+        let mut granted = answered?;
         // If this fails or is dropped, so is `granted`, which gives the runs back.
         self.fill_inputs(granted.leases_mut()).await?;
         Ok(granted.accept())
@@ -537,6 +548,7 @@ impl Store for SqliteStore {
     }
 
     async fn backup(&self, into: &Path) -> Result<BackupReport> {
+        self.inbox.check_open()?;
         let _alone = self.backup.lock().await;
         let started = self.clock.monotonic();
         let data = self.shared.directory.clone();

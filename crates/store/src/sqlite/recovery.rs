@@ -10,7 +10,8 @@ use autom8_model::lease::decode_ids;
 use autom8_model::ready::Span;
 use autom8_model::task::Overlap;
 use autom8_model::{
-    BootId, Epoch, RunId, Task, TaskId, TaskSpec, TaskType, Timestamp, Trigger, WorkerName,
+    BootId, Clock, Epoch, RunId, Task, TaskId, TaskSpec, TaskType, Timestamp, Trigger, WorkerName,
+    limits,
 };
 use rusqlite::Connection;
 use rustc_hash::FxHashMap;
@@ -62,8 +63,8 @@ impl Writer {
     /// had claimed.
     pub(crate) fn recover(&mut self) -> Result<Reaped, LoadError> {
         drop_unfinished_batches(&self.connection)?;
-        self.take_over(load(&self.connection, self.clock.now())?);
-        let mut group = Group::at(self.clock.now());
+        self.take_over(load(&self.connection, &*self.clock)?);
+        let mut group = Group::at(&*self.clock);
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let reaped = self.take_back_from_the_dead(&mut group)?;
         self.active_segment(&mut group)?;
@@ -76,7 +77,7 @@ impl Writer {
     /// live, for their runs are still going on.
     pub(crate) fn rebuild(&mut self) -> Result<(), LoadError> {
         drop_unfinished_batches(&self.connection)?;
-        self.take_over(load(&self.connection, self.clock.now())?);
+        self.take_over(load(&self.connection, &*self.clock)?);
         Ok(())
     }
 
@@ -110,7 +111,7 @@ impl Writer {
             .clone_from(&self.memory.cancel_requested);
         *shared.tail.write() = tail;
         shared.hidden.write().clear();
-        *shared.totals.write() = self.memory.totals(self.stale_finishes);
+        *shared.totals.write() = self.memory.totals();
     }
 }
 
@@ -133,7 +134,7 @@ fn drop_unfinished_batches(connection: &Connection) -> SqlResult<()> {
     connection.execute_batch("DELETE FROM batches; COMMIT")
 }
 
-fn load(connection: &Connection, now: Timestamp) -> Result<Loaded, LoadError> {
+fn load(connection: &Connection, clock: &dyn Clock) -> Result<Loaded, LoadError> {
     let mut memory = Memory {
         next_batch: 1,
         next_run: 1,
@@ -150,6 +151,7 @@ fn load(connection: &Connection, now: Timestamp) -> Result<Loaded, LoadError> {
             covering.entry(*run).or_default().push(index);
         }
     }
+    let now = clock.now();
     let mut covered: Vec<Vec<CoveredRun>> = receipts.iter().map(|_| Vec::new()).collect();
     let mut orphans = VecDeque::new();
     for segment in memory.segments.clone() {
@@ -199,7 +201,11 @@ fn load(connection: &Connection, now: Timestamp) -> Result<Loaded, LoadError> {
             ..
         } = receipt;
         let live = LiveClaim::new(epoch, worker, boot, claimed_at, lease_until, runs);
-        memory.claims.insert(epoch, OpenClaim::new(Arc::new(live)));
+        // How much of a lease was left is not known: its worker gets the whole of one to come back.
+        let lease_ends = lease_until.map(|_| clock.monotonic().plus(limits::LEASE_DURATION));
+        memory
+            .claims
+            .insert(epoch, OpenClaim::new(Arc::new(live), lease_ends));
     }
     Ok(Loaded {
         memory,
@@ -249,9 +255,9 @@ fn load_tasks(connection: &Connection, memory: &mut Memory) -> Result<(), LoadEr
 }
 
 fn load_counts(connection: &Connection, memory: &mut Memory) -> Result<(), LoadError> {
-    memory.last_epoch =
-        connection.query_row("SELECT epoch FROM shards WHERE id = 0", [], |row| {
-            row.get(0)
+    (memory.last_epoch, memory.stale_finishes) =
+        connection.query_row("SELECT epoch, stale FROM shards WHERE id = 0", [], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
         })?;
     let mut select = connection.prepare(
         "SELECT type, completed, failed, interrupted, cancelled FROM totals WHERE node = 0",
@@ -393,26 +399,14 @@ fn load_open_runs(
             _ if replaces => {
                 memory.held.insert(row.task, row.span());
             }
-            Some(run_at) if run_at > now => memory.ready.push_delayed(run_at, row.span()),
+            Some(run_at) if run_at > now => memory.push_delayed(run_at, row.span()),
             // Put back without a time: it may be what killed its worker.
-            None if row.attempt > 0 => {
-                learn(memory, &row);
-                memory.ready.push_suspect(row.span());
-            }
+            None if row.attempt > 0 => memory.push_suspect(row.span()),
             _ => memory.push_span(row.span()),
-        }
-        if row.run_at.is_some_and(|run_at| run_at > now) {
-            learn(memory, &row);
         }
     }
     memory.open.insert(id, open);
     Ok(())
-}
-
-fn learn(memory: &mut Memory, row: &OpenRow) {
-    if let Some(task) = memory.tasks.revision(row.task, row.rev).cloned() {
-        memory.learn_as(&task, row.rev);
-    }
 }
 
 /// The size of the active segment, the next id, and the tail of its postings.

@@ -21,7 +21,10 @@ impl Writer {
         policy: &RetentionPolicy,
         group: &mut Group,
     ) -> Result<RetentionReport, Failure> {
+        self.retention = policy.clone();
         let mut report = RetentionReport::default();
+        // A segment that takes no more runs must still age.
+        self.active_segment(group)?;
         let beyond = |segments: &[Segment]| is_beyond(segments, policy, group.now);
         if !beyond(&self.memory.segments) {
             report.fires_dropped = self.drop_fires(group.now.minus(policy.age_max))?;

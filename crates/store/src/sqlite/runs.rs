@@ -136,7 +136,6 @@ impl Writer {
     ) -> SqlResult<(RunId, RunId)> {
         let span = self.insert_runs(task, trigger, inputs, planned_at, replay_of, group)?;
         let ids = (span.first, RunId(span.first.0 + i64::from(span.count) - 1));
-        self.memory.learn(task);
         self.memory.push_span(span);
         Ok(ids)
     }
@@ -296,7 +295,6 @@ impl Writer {
                 .prepare_cached("DELETE FROM batches WHERE batch = ?1")?
                 .execute([batch.id])?;
         }
-        self.memory.learn(&task);
         for (first, last, from) in &batch.slices {
             self.memory.push_span(Span {
                 first: *first,

@@ -209,8 +209,8 @@ impl Writer {
     }
 
     fn cancel_span(&mut self, span: &Span, group: &mut Group) -> SqlResult<()> {
-        let task_type = match self.memory.tasks.entry(span.task) {
-            Some(entry) => entry.task_type,
+        let task_type = match self.memory.tasks.revision(span.task, span.rev) {
+            Some(task) => task.spec.action.task_type(),
             None => return Ok(()),
         };
         let mut outcomes = Vec::with_capacity(span.count as usize);

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use autom8_model::{
-    BootId, Clock, Epoch, RunId, RunState, Task, TaskId, TaskName, TaskType, Timestamp, limits,
+    BootId, Clock, Epoch, Monotonic, RunId, RunState, Task, TaskId, TaskName, TaskType, Timestamp,
+    limits,
 };
 use rusqlite::Connection;
 use rustc_hash::FxHashMap;
@@ -29,7 +30,7 @@ use super::shared::Shared;
 use super::tasks::Sweep;
 use crate::{DeletedTask, Result, RetentionPolicy, StoreError, StoreObserver, TypeTotals};
 
-/// The longest the writer waits for something to do: segments age, and deadlines of claims pass.
+/// The longest the writer waits for something to do.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
 /// Rows of batches that a group takes even when finishes alone would fill it.
 const BATCH_ROWS_MIN: usize = limits::GROUP_ROWS_MAX / 4;
@@ -135,9 +136,11 @@ pub(crate) enum TaskChange {
 #[derive(Default)]
 pub(crate) struct Group {
     pub now: Timestamp,
+    pub monotonic: Monotonic,
     /// Rows written.
     pub rows: usize,
-    pub epoch_moved: bool,
+    /// The epoch or the count of stale finishes rose.
+    pub shard_moved: bool,
     /// Ends to add to the lifetime counts.
     pub ended: FxHashMap<(usize, RunState), u64>,
     pub settled: Vec<(Arc<LiveClaim>, usize)>,
@@ -154,9 +157,10 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn at(now: Timestamp) -> Self {
+    pub(crate) fn at(clock: &dyn Clock) -> Self {
         Group {
-            now,
+            now: clock.now(),
+            monotonic: clock.monotonic(),
             ..Group::default()
         }
     }
@@ -186,7 +190,7 @@ pub(crate) struct Writer {
     pub(crate) pending_claims: Vec<PendingClaim>,
     pub(crate) batches: VecDeque<BatchInProgress>,
     pub(crate) sweeps: VecDeque<Sweep>,
-    pub(crate) stale_finishes: u64,
+    pub(crate) reaped_at: Monotonic,
     pub(crate) closing: bool,
     /// Set when the background checkpoint has left a tail that only the writer can take.
     pub(crate) checkpoint_tail: Arc<AtomicBool>,
@@ -225,21 +229,12 @@ impl Writer {
         if self.pending_claims.is_empty() {
             return IDLE_WAIT;
         }
-        let now = self.clock.monotonic();
-        let claims = self
-            .pending_claims
-            .iter()
-            .map(|claim| claim.until.since(now))
-            .min();
-        let run_at = self.memory.ready.next_run_at().map(|run_at| {
-            run_at
+        match self.memory.ready.next_run_at() {
+            Some(run_at) => run_at
                 .since(self.clock.now())
-                .max(Duration::from_micros(100))
-        });
-        [claims, run_at]
-            .into_iter()
-            .flatten()
-            .fold(IDLE_WAIT, Duration::min)
+                .clamp(Duration::from_micros(100), IDLE_WAIT),
+            None => IDLE_WAIT,
+        }
     }
 
     fn write(&mut self, taken: Taken) {
@@ -266,9 +261,16 @@ impl Writer {
         };
         self.batches
             .extend(taken.batches.into_iter().map(BatchInProgress::new));
-        let now = self.clock.now();
-        self.memory.ready.promote(now);
-        let mut group = Group::at(now);
+        self.memory.ready.promote(self.clock.now());
+
+        if work.commands() == 0
+            && self.batches.is_empty()
+            && self.sweeps.is_empty()
+            && self.memory.ready.is_empty()
+        {
+            return self.drop_unwanted_claims();
+        }
+        let mut group = Group::at(&*self.clock);
         let started = self.clock.monotonic();
         let waiting = work.commands() + self.batches.len();
         if waiting > 0 {
@@ -289,6 +291,16 @@ impl Writer {
             }
             Err(error) => self.give_up(group, &error),
         }
+    }
+
+    /// Where nothing waits, claims need no transaction.
+    fn drop_unwanted_claims(&mut self) {
+        let closing = self.closing;
+        let over = self
+            .pending_claims
+            .extract_if(.., |claim| closing || !claim.waits);
+        over.for_each(PendingClaim::answer_with_nothing);
+        self.pending_claims.retain(PendingClaim::is_wanted);
     }
 
     fn fill(&mut self, group: &mut Group, work: Work) -> SqlResult<()> {
@@ -380,10 +392,13 @@ impl Writer {
                     totals.cancelled.cast_signed(),
                 ))?;
         }
-        if group.epoch_moved {
+        if group.shard_moved {
             self.connection
-                .prepare_cached("UPDATE shards SET epoch = ?1 WHERE id = 0")?
-                .execute([self.memory.last_epoch])?;
+                .prepare_cached("UPDATE shards SET epoch = ?1, stale = ?2 WHERE id = 0")?
+                .execute((
+                    self.memory.last_epoch,
+                    self.memory.stale_finishes.cast_signed(),
+                ))?;
         }
         self.close_settled_segments(group)?;
         // The bytes that rows point to come before the rows.
@@ -446,7 +461,7 @@ impl Writer {
                 .write()
                 .retain(|(first, _)| !over.contains(first));
         }
-        *self.shared.totals.write() = self.memory.totals(self.stale_finishes);
+        *self.shared.totals.write() = self.memory.totals();
         for segment in group.logs_dropped {
             self.logs.forget(segment);
             // A file that stays is dead weight, not damage; the next start sweeps it up.
