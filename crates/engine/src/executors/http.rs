@@ -21,7 +21,7 @@ use autom8_model::transition::RetryAdvice;
 use autom8_model::{Action, Random, TaskType, limits};
 use parking_lot::Mutex;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Url};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -75,18 +75,30 @@ impl HttpExecutor {
 
     fn client(&self) -> Result<&Client, Stop> {
         let built = self.client.get_or_init(|| {
-            Client::builder()
-                .user_agent(concat!("autom8/", env!("CARGO_PKG_VERSION")))
-                .redirect(reqwest::redirect::Policy::none())
-                .no_proxy()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .dns_resolver(CheckedResolver::new(self.policy.clone()))
-                .build()
-                .map_err(|error| describe(&error))
+            self.builder().build().or_else(|error| {
+                // A bare machine has no certificates. Plain HTTP works without, and HTTPS then
+                // fails at the one request that needs it, with a message of its own.
+                let reason = describe(&error);
+                tracing::warn!(reason, "https requests will fail: install ca-certificates");
+                let nobody_trusted = std::iter::empty();
+                self.builder()
+                    .tls_certs_only(nobody_trusted)
+                    .build()
+                    .map_err(|e| describe(&e))
+            })
         });
         built
             .as_ref()
             .map_err(|error| Stop::retry(format!("no HTTP client: {error}")))
+    }
+
+    fn builder(&self) -> ClientBuilder {
+        Client::builder()
+            .user_agent(concat!("autom8/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .dns_resolver(CheckedResolver::new(self.policy.clone()))
     }
 
     /// `00-<trace>-<span>-01` as of W3C Trace Context.

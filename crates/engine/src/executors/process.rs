@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use autom8_model::task::ProcessAction;
 use autom8_model::{Action, TaskType};
 use parking_lot::Mutex;
+use serde_json::json;
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::process::Command;
@@ -46,6 +47,9 @@ const REAP_PERIOD: Duration = Duration::from_secs(5);
 const READ_BYTES: usize = 16 * 1024;
 /// Bytes of standard error that an error message may quote from.
 const QUOTE_BYTES: usize = 300;
+/// Of the output the result repeats so much: with every byte written as six (`\u0000`) it stays
+/// below [`autom8_model::limits::RESULT_BYTES_MAX`].
+const RESULT_OUTPUT_BYTES: u64 = 8 * 1024;
 const INPUT_PREFIX: &str = "autom8-input-";
 
 #[derive(Clone, Debug)]
@@ -178,7 +182,7 @@ impl ProcessExecutor {
         }
         match gone.status {
             _ if stopped => Ended::Cancelled,
-            Ok(status) => read_status(status, &last_words.lock()),
+            Ok(status) => read_status(status, &last_words.lock(), &last_output(&context.log)),
             Err(error) => Ended::failed(format!("its exit status cannot be read: {error}")),
         }
     }
@@ -262,16 +266,24 @@ fn cannot_start(action: &ProcessAction, error: &io::Error) -> Ended {
     }
 }
 
-fn read_status(status: ExitStatus, last_words: &[u8]) -> Ended {
+/// The end of what was printed, for the result: whoever reads the task logs sees it without asking
+/// for the run's own log, which has all of it.
+fn last_output(log: &RunLog) -> String {
+    let from = log.written().saturating_sub(RESULT_OUTPUT_BYTES);
+    String::from_utf8_lossy(&log.read_from(from).1).into_owned()
+}
+
+fn read_status(status: ExitStatus, last_words: &[u8], output: &str) -> Ended {
     let (what, result) = match (status.code(), status.signal()) {
         (Some(0), _) => {
+            let result = json!({"exit_code": 0, "output": output});
             return Ended::Completed {
-                result: Some(br#"{"exit_code":0}"#.to_vec()),
+                result: Some(result.to_string().into_bytes()),
             };
         }
         (Some(code), _) => (
             format!("exit code {code}"),
-            format!(r#"{{"exit_code":{code}}}"#),
+            json!({"exit_code": code, "output": output}),
         ),
         (None, Some(signal)) => {
             let name = match signal {
@@ -283,10 +295,10 @@ fn read_status(status: ExitStatus, last_words: &[u8]) -> Ended {
             };
             (
                 format!("killed by signal {signal}{name}"),
-                format!(r#"{{"signal":{signal}}}"#),
+                json!({"signal": signal, "output": output}),
             )
         }
-        (None, None) => (format!("ended as {status}"), "null".to_owned()),
+        (None, None) => (format!("ended as {status}"), json!({"output": output})),
     };
     let text = String::from_utf8_lossy(last_words);
     let last_line = text
@@ -302,7 +314,7 @@ fn read_status(status: ExitStatus, last_words: &[u8]) -> Ended {
         Ended::Failed { error, retry, .. } => Ended::Failed {
             error,
             retry,
-            result: Some(result.into_bytes()),
+            result: Some(result.to_string().into_bytes()),
         },
         other => other,
     }

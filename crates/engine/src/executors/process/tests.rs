@@ -96,20 +96,44 @@ fn exists(pid: i32) -> bool {
     std::path::Path::new(&format!("/proc/{pid}")).exists()
 }
 
-fn exit_code(code: i32) -> Option<Vec<u8>> {
-    Some(format!(r#"{{"exit_code":{code}}}"#).into_bytes())
+/// The exit code that a result tells of.
+fn exit_code(result: Option<&Vec<u8>>) -> Option<i64> {
+    let result: serde_json::Value = serde_json::from_slice(result?).unwrap();
+    result["exit_code"].as_i64()
+}
+
+#[track_caller]
+fn assert_completed(ended: &Ended) {
+    match ended {
+        Ended::Completed { result } => assert_eq!(exit_code(result.as_ref()), Some(0)),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
 async fn exit_code_0_completes_and_both_streams_are_logged() {
     let (ended, log) = Shop::new().shell("echo out; echo err >&2").await;
-    assert_eq!(
-        ended,
-        Ended::Completed {
-            result: exit_code(0)
-        }
-    );
+    assert_completed(&ended);
     assert!(log.contains("out\n") && log.contains("err\n"), "{log}");
+}
+
+#[tokio::test]
+async fn the_result_repeats_the_end_of_the_output_and_stays_within_its_bound() {
+    let script = "head -c 100000 /dev/zero; echo the end";
+    let (ended, _) = Shop::new().shell(script).await;
+    let Ended::Completed {
+        result: Some(result),
+    } = ended
+    else {
+        panic!("{ended:?}")
+    };
+    assert!(
+        result.len() < autom8_model::limits::RESULT_BYTES_MAX,
+        "{} bytes",
+        result.len()
+    );
+    let result: serde_json::Value = serde_json::from_slice(&result).unwrap();
+    assert!(result["output"].as_str().unwrap().ends_with("the end\n"));
 }
 
 #[tokio::test]
@@ -126,7 +150,10 @@ async fn another_exit_code_fails_with_the_last_words_of_the_process() {
         panic!("{ended:?}")
     };
     assert_eq!(error, "exit code 3: no such contact");
-    assert_eq!((retry, result), (RetryAdvice::Policy, exit_code(3)));
+    assert_eq!(
+        (retry, exit_code(result.as_ref())),
+        (RetryAdvice::Policy, Some(3))
+    );
 }
 
 #[tokio::test]
@@ -146,12 +173,7 @@ async fn a_process_knows_its_run_and_its_input_and_none_of_the_servers_secrets()
     let context = with_input(context(action), r#"{"who":"ada"}"#);
     let run_id = format!("AUTOM8_RUN_ID={}\n", context.run);
     let (ended, log) = shop.run(context).await;
-    assert_eq!(
-        ended,
-        Ended::Completed {
-            result: exit_code(0)
-        }
-    );
+    assert_completed(&ended);
     for line in [
         run_id.as_str(),
         "AUTOM8_ATTEMPT=1\n",
@@ -197,23 +219,11 @@ async fn standard_input_is_given_and_closed_or_closed_at_once() {
     let (ended, log) = shop
         .run(context(json!({"process": {"argv": ["cat"]}})))
         .await;
-    assert_eq!(
-        (ended, log.as_str()),
-        (
-            Ended::Completed {
-                result: exit_code(0)
-            },
-            ""
-        )
-    );
+    assert_completed(&ended);
+    assert_eq!(log, "");
     // A megabyte that nobody reads, to a process that ends.
     let unread = json!({"process": {"argv": ["true"], "stdin": "x".repeat(1 << 20)}});
-    assert_eq!(
-        shop.run(context(unread)).await.0,
-        Ended::Completed {
-            result: exit_code(0)
-        }
-    );
+    assert_completed(&shop.run(context(unread)).await.0);
 }
 
 #[tokio::test]
@@ -314,13 +324,7 @@ async fn nothing_outlives_its_run() {
         let script = format!("{script}\nuntil [ -s stray ]; do sleep 0.01; done");
         let context = shop.scripted(&script);
         let ended = shop.executor.execute(context).await;
-        assert_eq!(
-            ended,
-            Ended::Completed {
-                result: exit_code(0)
-            },
-            "{way}"
-        );
+        assert_completed(&ended);
         let stray = shop.number_in("stray").await;
         assert!(!lives(stray), "{way}: {stray} is alive");
         eventually("the stray is reaped", || !exists(stray)).await;
@@ -336,12 +340,7 @@ async fn an_escaped_process_that_holds_the_output_open_does_not_hold_up_the_run(
                   until [ -s stray ]; do sleep 0.01; done; echo done";
     let context = shop.scripted(script);
     let ended = shop.executor.execute(context.clone()).await;
-    assert_eq!(
-        ended,
-        Ended::Completed {
-            result: exit_code(0)
-        }
-    );
+    assert_completed(&ended);
     assert!(log_text(&context).contains("something still holds the output open"));
     let stray = Pid::from_raw(shop.number_in("stray").await).unwrap();
     rustix::process::kill_process(stray, rustix::process::Signal::KILL).unwrap();
@@ -351,12 +350,7 @@ async fn an_escaped_process_that_holds_the_output_open_does_not_hold_up_the_run(
 async fn a_flood_of_output_is_bounded_in_memory_and_marked() {
     let context = context(json!({"process": {"argv": ["sh", "-c", "yes | head -c 30000000"]}}));
     let ended = Shop::new().executor.execute(context.clone()).await;
-    assert_eq!(
-        ended,
-        Ended::Completed {
-            result: exit_code(0)
-        }
-    );
+    assert_completed(&ended);
     let captured = context.log.capture().unwrap();
     assert!(captured.truncated);
     assert!(captured.bytes.len() <= autom8_model::limits::RUN_LOG_BYTES_MAX + 64);
