@@ -37,7 +37,8 @@ pub(crate) async fn until_ended(
     let mut interrupts = signal(SignalKind::interrupt()).map_err(|error| {
         Failure::new(Exit::Failed, format!("cannot listen for signals: {error}"))
     })?;
-    let reattach = format!("it goes on; follow it with `autom8 runs logs -f {id}`");
+    let reattach =
+        format!("the run is not stopped by this; follow it with `autom8 runs logs -f {id}`");
     let mut pause = PAUSE_MIN;
     let mut told = None;
     loop {

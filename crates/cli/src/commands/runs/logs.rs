@@ -1,13 +1,20 @@
 //! `autom8 runs logs ID`
 
 use std::io::Write as _;
+use std::time::Duration;
 
-use autom8_api::client::{Client, LogEvent};
+use autom8_api::client::{Client, ClientError, LogEvent};
 use autom8_api::model::{RunId, RunState};
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::server_arguments::ServerArguments;
+
+/// A restart takes a moment, a recovery of a large store some seconds.
+const RECONNECTS_MAX: u32 = 20;
+const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -36,6 +43,16 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
         last_attempt: None,
     };
     if arguments.follow {
+        if !output.json {
+            let run = client
+                .run(arguments.id)
+                .await
+                .map_err(super::explained)?
+                .value;
+            if run.state == RunState::Queued {
+                output.note(&format!("Run {} waits.", run.id));
+            }
+        }
         follow(&client, arguments.id, &mut printer).await?;
         return Ok(Exit::Ok);
     }
@@ -63,8 +80,32 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
 
 async fn follow(client: &Client, id: RunId, printer: &mut Printer) -> Result<(), Failure> {
     let mut follower = client.follow_log(id);
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut reconnects = 0;
     loop {
-        let event = follower.next().await.map_err(super::explained)?;
+        let next = tokio::select! {
+            next = follower.next() => next,
+            _ = interrupts.recv() => return Err(stopped_by_hand(id)),
+        };
+        let event = match next {
+            Ok(event) => event,
+            // A server that restarts is back in a moment, and the follower knows where it was.
+            Err(ClientError::Unreachable { .. } | ClientError::Interrupted { .. })
+                if reconnects < RECONNECTS_MAX =>
+            {
+                if reconnects == 0 {
+                    printer.output.note("The connection broke; trying again.");
+                }
+                reconnects += 1;
+                let pause = tokio::time::timeout(RECONNECT_PAUSE, interrupts.recv());
+                if pause.await.is_ok() {
+                    return Err(stopped_by_hand(id));
+                }
+                continue;
+            }
+            Err(error) => return Err(super::explained(error)),
+        };
+        reconnects = 0;
         match event {
             LogEvent::Chunk(chunk) if printer.output.json => {
                 // One JSON object a line, as the server sends them.
@@ -85,6 +126,12 @@ async fn follow(client: &Client, id: RunId, printer: &mut Printer) -> Result<(),
             }
         }
     }
+}
+
+fn stopped_by_hand(id: RunId) -> Failure {
+    Failure::new(Exit::Failed, format!("stopped following run {id}")).fix(format!(
+        "the run is not stopped by this; `autom8 runs cancel {id}` stops it"
+    ))
 }
 
 struct Printer {
