@@ -372,3 +372,22 @@ async fn a_cancel_ends_a_request_that_gets_no_answer() {
         () = timer::sleep(Duration::from_secs(10)) => panic!("the connection stays open"),
     }
 }
+
+#[test]
+fn plain_http_works_on_a_machine_without_certificates() {
+    // What is trusted is read once a process: this test's own binary, started again.
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "executors::http::tests::a_failed_transport_is_tried_again",
+        ])
+        .env("SSL_CERT_FILE", "/nonexistent")
+        .env("SSL_CERT_DIR", "/nonexistent")
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && printed.contains("1 passed"),
+        "{printed}"
+    );
+}
