@@ -26,9 +26,15 @@ pub(crate) const WIND_DOWN: Duration = Duration::from_secs(10);
 /// Executes the attempt that `lease` gives the right to, and hands in how it ended.
 pub(crate) async fn lead(shared: Arc<Shared>, lease: Lease, hold: Hold) {
     let live = shared.live.register(lease.claimed.run);
-    let begun = Begun::note(&shared, &lease);
+    let begun = Begun::note(&shared, &lease, Reading::of(&shared));
     let (end, executed) = execute(&shared, &lease, &live).await;
-    let (finish, facts) = begun.finish(&shared, &lease, Some(&live), end, executed);
+    let (finish, facts) = begun.finish(
+        &shared,
+        &lease,
+        Some(&live),
+        (end, executed),
+        Reading::of(&shared),
+    );
     shared.finisher.submit(Submission {
         finishes: vec![finish],
         facts: vec![facts],
@@ -175,20 +181,35 @@ pub(crate) fn read_end(ended: Ended) -> (AttemptEnd, Left) {
     }
 }
 
-/// When an attempt began, by both clocks.
+/// Both clocks at one moment. For a run that does nothing, reading them is most of its cost, so
+/// the end of one instant run is taken for the beginning of the next.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Begun {
+pub(crate) struct Reading {
     at: Timestamp,
     monotonic: Monotonic,
+}
+
+impl Reading {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        Reading {
+            at: shared.clock.now(),
+            monotonic: shared.clock.monotonic(),
+        }
+    }
+}
+
+/// When an attempt began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    reading: Reading,
     wait_micros: Option<u64>,
 }
 
 impl Begun {
     /// Notes the beginning and tells the observer.
-    pub(crate) fn note(shared: &Shared, lease: &Lease) -> Self {
-        let at = shared.clock.now();
+    pub(crate) fn note(shared: &Shared, lease: &Lease, reading: Reading) -> Self {
         let wait_micros =
-            (lease.claimed.attempt == 1).then(|| micros(at.since(lease.claimed.queued_at)));
+            (lease.claimed.attempt == 1).then(|| micros(reading.at.since(lease.claimed.queued_at)));
         shared.observer.run_started(&RunStarted {
             run: lease.claimed.run,
             task: &lease.task.spec.name,
@@ -197,8 +218,7 @@ impl Begun {
             wait_micros,
         });
         Begun {
-            at,
-            monotonic: shared.clock.monotonic(),
+            reading,
             wait_micros,
         }
     }
@@ -209,13 +229,13 @@ impl Begun {
         shared: &Shared,
         lease: &Lease,
         live: Option<&LiveRun>,
-        end: AttemptEnd,
-        left: Left,
+        (end, left): (AttemptEnd, Left),
+        ended: Reading,
     ) -> (Finish, Facts) {
         let claimed = &lease.claimed;
         let spec = &lease.task.spec;
-        let now = shared.clock.now();
-        let duration = shared.clock.monotonic().since(self.monotonic);
+        let now = ended.at;
+        let duration = ended.monotonic.since(self.reading.monotonic);
         let decision = match end {
             AttemptEnd::Completed => Decision::End(autom8_model::RunState::Completed),
             _ => settle(
@@ -236,9 +256,9 @@ impl Begun {
             attempt: claimed.attempt,
             task_type: spec.action.task_type(),
             decision,
-            started_at: self.at,
+            started_at: self.reading.at,
             // The wall clock may have stepped back meanwhile; an end never precedes its start.
-            finished_at: now.max(self.at),
+            finished_at: now.max(self.reading.at),
             result: left.result.map(bounded_result),
             error: left.error.map(bounded_error),
             log: live.and_then(|live| live.log.capture()),

@@ -11,7 +11,7 @@ use autom8_model::limits;
 use autom8_model::ready::Lane;
 use autom8_store::{Claim, Finish, Lease};
 
-use crate::attempt::{self, Begun};
+use crate::attempt::{self, Begun, Reading};
 use crate::engine::Shared;
 use crate::executor;
 use crate::finisher::{self, Facts, Submission};
@@ -92,12 +92,14 @@ fn execute_instant(shared: &Arc<Shared>, occupancy: &Arc<Occupancy>, leases: Vec
         return;
     }
     let mut ended = Ended::default();
+    let mut reading = Reading::of(shared);
     for lease in leases {
-        let begun = Begun::note(shared, &lease);
+        let begun = Begun::note(shared, &lease, reading);
         match execute_on_the_spot(shared, &lease) {
             Some(how) => {
-                let (end, left) = attempt::read_end(how);
-                let (finish, facts) = begun.finish(shared, &lease, None, end, left);
+                reading = Reading::of(shared);
+                let end = attempt::read_end(how);
+                let (finish, facts) = begun.finish(shared, &lease, None, end, reading);
                 ended.finishes.push(finish);
                 ended.facts.push(facts);
                 if ended.finishes.len() == finisher::CALL_RUNS_MAX {
