@@ -26,7 +26,10 @@ impl Random {
     ///
     /// The keys of the standard library's hash maps come from the system's entropy; hashing
     /// nothing under them yields 64 bits without a dependency and without reading a device.
-    #[allow(clippy::disallowed_methods, reason = "this module is the one reader of entropy")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this module is the one reader of entropy"
+    )]
     pub fn from_os() -> Self {
         Random::seeded(std::hash::RandomState::new().build_hasher().finish())
     }
@@ -55,7 +58,14 @@ mod tests {
         // The reference implementation's first numbers for seed 1234567.
         let mut random = Random::seeded(1_234_567);
         let first: Vec<u64> = (0..3).map(|_| random.next_u64()).collect();
-        assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+        assert_eq!(
+            first,
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423
+            ]
+        );
     }
 
     #[test]
@@ -67,7 +77,10 @@ mod tests {
             assert!((0.0..1.0).contains(&fraction));
             tenths[(fraction * 10.0) as usize] += 1;
         }
-        assert!(tenths.iter().all(|count| (800..1_200).contains(count)), "{tenths:?}");
+        assert!(
+            tenths.iter().all(|count| (800..1_200).contains(count)),
+            "{tenths:?}"
+        );
     }
 
     #[test]

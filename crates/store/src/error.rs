@@ -60,7 +60,7 @@ pub enum OpenError {
     #[error("{path} is not an autom8 database.\n  Fix: choose another directory with --data")]
     Foreign { path: PathBuf },
     #[error(
-        "only {free_bytes} bytes are free on the file system of {path}; {needed_bytes} are needed to start safely.\n  Fix: free some space, or choose another directory with --data"
+        "the disk is full: {free_bytes} bytes are free on the file system of {path}, and {needed_bytes} are needed to start safely.\n  Fix: free some space, or choose another directory with --data"
     )]
     DiskFull {
         path: PathBuf,

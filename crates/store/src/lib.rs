@@ -8,7 +8,7 @@
 //! To add an operation: write it in the trait with its meaning, then in each backend in the file
 //! of its noun, then its test in `conformance`.
 
-#[cfg(feature = "conformance")]
+#[cfg(test)]
 pub mod conformance;
 pub mod error;
 pub mod observe;

@@ -1,5 +1,7 @@
 //! Tables of known clock changes, and an oracle that knows nothing of the matcher: it walks UTC
 //! minutes and keeps the latest local time reached, as Debian's daemon does.
+//!
+//! Long because each clock change is a table of its own.
 
 use std::collections::BTreeSet;
 

@@ -5,7 +5,9 @@ use rusqlite::OptionalExtension as _;
 
 use super::SqlResult;
 use super::finishes::Outcome;
-use super::writer::{Failure, Group, Writer};
+use super::group::Group;
+use super::operation::Failure;
+use super::writer::Writer;
 use crate::{Cancelled, StoreError};
 
 /// What a decision about a single run needs of its row.

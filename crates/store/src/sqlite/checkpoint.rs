@@ -9,16 +9,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use autom8_model::limits;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
 use super::open;
+use crate::error::OpenError;
 
-/// How often the size of the log is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Frames left behind by a background checkpoint that the writer can take in passing.
 const TAIL_FRAMES_MAX: i64 = 6_000;
 
@@ -71,57 +69,92 @@ pub(crate) fn take_tail(connection: &Connection) {
     let _ = passive(connection);
 }
 
-/// The thread and its off-switch.
+#[derive(Default)]
+struct Orders {
+    wanted: bool,
+    stop: bool,
+}
+
+/// How the writer asks for a checkpoint, and hears that it has to take the tail itself.
+pub(crate) struct Checkpoints {
+    orders: Mutex<Orders>,
+    changed: Condvar,
+    tail: AtomicBool,
+}
+
+impl Checkpoints {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Checkpoints {
+            orders: Mutex::default(),
+            changed: Condvar::new(),
+            tail: AtomicBool::new(false),
+        })
+    }
+
+    /// Asks the thread for a checkpoint, once the log is long enough for one.
+    pub(crate) fn log_grew(&self, frames: u32) {
+        if frames >= limits::WAL_CHECKPOINT_FRAMES {
+            let mut orders = self.orders.lock();
+            if !orders.wanted {
+                orders.wanted = true;
+                self.changed.notify_one();
+            }
+        }
+    }
+
+    /// Whether the writer has to take the tail; asked between two groups.
+    pub(crate) fn has_tail(&self) -> bool {
+        self.tail.swap(false, Ordering::Relaxed)
+    }
+
+    /// Waits until a checkpoint is wanted; false once there will be none any more.
+    fn next(&self) -> bool {
+        let mut orders = self.orders.lock();
+        while !orders.wanted && !orders.stop {
+            self.changed.wait(&mut orders);
+        }
+        orders.wanted = false;
+        !orders.stop
+    }
+}
+
+/// The thread.
 pub(crate) struct Checkpointer {
-    stop: Arc<(Mutex<bool>, Condvar)>,
+    checkpoints: Arc<Checkpoints>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 impl Checkpointer {
-    /// Starts the thread; it raises `tail` when the writer has to step in.
     pub(crate) fn start(
         database: &Path,
         full: bool,
-        tail: Arc<AtomicBool>,
-    ) -> Result<Self, crate::error::OpenError> {
+        checkpoints: Arc<Checkpoints>,
+    ) -> Result<Self, OpenError> {
         let connection = open::open_writable(database, full)?;
-        let stop: Arc<(Mutex<bool>, Condvar)> = Arc::default();
-        let mut index = WalIndex::of(database);
-        let watched = Arc::clone(&stop);
+        let asked = Arc::clone(&checkpoints);
         let thread = std::thread::Builder::new()
             .name("checkpoint".to_owned())
             .spawn(move || {
-                let (stopped, changed) = &*watched;
-                let mut stopped = stopped.lock();
-                while !*stopped {
-                    changed.wait_for(&mut stopped, LOOK_EVERY);
-                    if *stopped
-                        || index
-                            .frames()
-                            .is_none_or(|f| f < limits::WAL_CHECKPOINT_FRAMES)
-                    {
-                        continue;
-                    }
-                    if let Some(left) = passive(&connection)
-                        && left.frames <= TAIL_FRAMES_MAX
-                    {
-                        tail.store(true, Ordering::Relaxed);
+                while asked.next() {
+                    let left = passive(&connection);
+                    if left.is_some_and(|left| left.frames <= TAIL_FRAMES_MAX) {
+                        asked.tail.store(true, Ordering::Relaxed);
                     }
                 }
             })
-            .map_err(|error| crate::error::OpenError::Other {
+            .map_err(|error| OpenError::Other {
                 path: database.to_owned(),
                 reason: error.to_string(),
             })?;
         Ok(Checkpointer {
-            stop,
+            checkpoints,
             thread: Mutex::new(Some(thread)),
         })
     }
 
     pub(crate) fn stop(&self) {
-        *self.stop.0.lock() = true;
-        self.stop.1.notify_all();
+        self.checkpoints.orders.lock().stop = true;
+        self.checkpoints.changed.notify_all();
         if let Some(thread) = self.thread.lock().take() {
             let _ = thread.join();
         }

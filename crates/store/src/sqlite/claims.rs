@@ -12,8 +12,9 @@ use autom8_model::{
 use rusqlite::Connection;
 
 use super::SqlResult;
+use super::group::Group;
 use super::inbox::{Command, Inbox, Reply};
-use super::writer::{Group, Writer};
+use super::writer::Writer;
 use crate::{Lease, RunInput};
 
 /// A claim that waits for runs.

@@ -8,9 +8,10 @@ use rusqlite::{Connection, ToSql};
 
 use super::SqlResult;
 use super::claims::{CoveredRun, LiveClaim, delete_receipt};
+use super::group::Group;
 use super::inbox::{PackedLog, PendingFinish};
 use super::runs::VALUES_ROWS;
-use super::writer::{Group, Writer};
+use super::writer::Writer;
 use crate::{Finish, Finished};
 
 /// An attempt that did not end its run.

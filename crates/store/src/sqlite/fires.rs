@@ -8,7 +8,9 @@ use autom8_model::{Inputs, RunId, Task, TaskId, Timestamp, Trigger};
 use rusqlite::Connection;
 
 use super::SqlResult;
-use super::writer::{Failure, Group, Writer};
+use super::group::Group;
+use super::operation::Failure;
+use super::writer::Writer;
 use crate::{Fire, FireBatch, FireOutcome, RecordedFires};
 
 impl FireOutcome {

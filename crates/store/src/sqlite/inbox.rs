@@ -9,8 +9,8 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::claims::PendingClaim;
+use super::operation::SmallWrite;
 use super::runs::PendingEnqueue;
-use super::writer::SmallWrite;
 use crate::{DeletedTask, Finish, Finished, Result, StoreError};
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;

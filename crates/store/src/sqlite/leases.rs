@@ -12,7 +12,9 @@ use rustc_hash::FxHashSet;
 use super::SqlResult;
 use super::claims::{CoveredRun, LiveClaim};
 use super::finishes::{EndedAttempt, Outcome};
-use super::writer::{Failure, Group, Writer};
+use super::group::Group;
+use super::operation::Failure;
+use super::writer::Writer;
 use crate::{Reaped, Renewed};
 
 impl Writer {

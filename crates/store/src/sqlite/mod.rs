@@ -1,7 +1,7 @@
 //! The store of a single machine: one SQLite file, one writer thread, group commit.
 //!
 //! In reading order: [`schema`] and [`open`] say what the file looks like and when it may be
-//! opened; [`writer`] is the one thread that changes it, fed by [`inbox`]; [`memory`] is what it
+//! opened; [`writer`] is the one thread that changes it, in commit groups ([`group`]) of what waits in its [`inbox`]; [`memory`] is what it
 //! knows, built by [`recovery`]. Each noun has its file: [`tasks`], [`fires`], [`runs`],
 //! [`claims`], [`finishes`], [`cancels`], [`leases`], [`retention`]. Readers see the writer's
 //! memory through [`shared`], and rows through [`readers`], [`reads`] and [`lists`].
@@ -10,13 +10,17 @@ pub mod backup;
 mod cancels;
 mod checkpoint;
 mod claims;
+#[cfg(test)]
+mod conformance_tests;
 mod finishes;
 mod fires;
+mod group;
 mod inbox;
 mod leases;
 mod lists;
 mod memory;
 mod open;
+mod operation;
 mod postings;
 mod readers;
 mod reads;
@@ -32,7 +36,6 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use autom8_model::ready::ClaimRequest;
@@ -51,13 +54,15 @@ use crate::{
     RetentionReport, RunFilter, RunInput, RunPage, Statement, Store, StoreError, StoreInfo,
     StoreObserver, Totals,
 };
-use checkpoint::Checkpointer;
+use checkpoint::{Checkpointer, Checkpoints};
 use claims::{Granted, PendingClaim};
+use group::Group;
 use inbox::{Command, Inbox, PackedLog, PendingFinish, Reply};
+use operation::{Failure, Operation};
 use readers::Readers;
 use runs::PendingEnqueue;
 use shared::Shared;
-use writer::{Failure, Group, Operation, Writer};
+use writer::Writer;
 
 type SqlResult<T> = Result<T, rusqlite::Error>;
 
@@ -136,7 +141,7 @@ impl SqliteStore {
             ..Shared::default()
         });
         let inbox = Arc::new(Inbox::default());
-        let tail = Arc::new(AtomicBool::new(false));
+        let checkpoints = Checkpoints::new();
         let mut writer = Writer {
             connection,
             shared: Arc::clone(&shared),
@@ -152,7 +157,8 @@ impl SqliteStore {
             sweeps: std::collections::VecDeque::new(),
             reaped_at: clock.monotonic(),
             closing: false,
-            checkpoint_tail: Arc::clone(&tail),
+            wal: checkpoint::WalIndex::of(&path),
+            checkpoints: Arc::clone(&checkpoints),
         };
         let recovered = writer.recover().map_err(|error| match error {
             recovery::LoadError::Sql(error) => open::sql_refusal(&path, &error),
@@ -162,7 +168,7 @@ impl SqliteStore {
             },
         })?;
         run_log::sweep(&options.directory, &shared.segments());
-        let checkpointer = Checkpointer::start(&path, full, tail)?;
+        let checkpointer = Checkpointer::start(&path, full, checkpoints)?;
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn({

@@ -157,10 +157,22 @@ pub(crate) fn migrate(
             path: path.to_owned(),
         });
     }
-    if version > schema::VERSION {
+    // The header's number or a row of a migration that is not known: either means a newer program.
+    let applied: i64 = if tables == 0 {
+        0
+    } else {
+        connection
+            .query_row(
+                "SELECT coalesce(max(version), 0) FROM migrations",
+                [],
+                |row| row.get(0),
+            )
+            .map_err(refused)?
+    };
+    if version.max(applied) > schema::VERSION {
         return Err(OpenError::NewerSchema {
             path: path.to_owned(),
-            found: version,
+            found: version.max(applied),
             known: schema::VERSION,
         });
     }

@@ -18,11 +18,12 @@ use rustc_hash::FxHashMap;
 
 use super::SqlResult;
 use super::claims::{CoveredRun, LiveClaim, OpenClaim, delete_receipt};
+use super::group::Group;
 use super::memory::{Memory, type_index};
 use super::postings::Tail;
 use super::segments::{self, Segment};
 use super::tasks::Sweep;
-use super::writer::{Group, Writer};
+use super::writer::Writer;
 use crate::{Reaped, StoreError};
 
 /// Why memory could not be built.

@@ -3,9 +3,11 @@
 use autom8_model::{TaskId, Timestamp};
 
 use super::SqlResult;
+use super::group::Group;
+use super::operation::Failure;
 use super::schema;
 use super::segments::Segment;
-use super::writer::{Failure, Group, Writer};
+use super::writer::Writer;
 use crate::{RetentionPolicy, RetentionReport};
 
 /// Rows of the fire ledger that one operation drops of each task.

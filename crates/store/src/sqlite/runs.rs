@@ -7,8 +7,9 @@ use autom8_model::{Inputs, RunId, Task, TaskName, Timestamp, Trigger, limits};
 use rusqlite::{Connection, ToSql};
 
 use super::SqlResult;
+use super::group::Group;
 use super::inbox::Reply;
-use super::writer::{Group, Writer};
+use super::writer::Writer;
 use crate::{Enqueue, Enqueued, Result, StoreError};
 
 /// Up to this many runs are accepted whole and before any batch.

@@ -8,8 +8,10 @@ use autom8_model::{RunId, RunState, Task, TaskId, TaskName, TaskSpec, limits};
 
 use super::SqlResult;
 use super::finishes::Outcome;
+use super::group::{Group, TaskChange};
 use super::inbox::Reply;
-use super::writer::{Failure, Group, TaskChange, Writer};
+use super::operation::Failure;
+use super::writer::Writer;
 use crate::{DeletedTask, StoreError};
 
 /// Old revisions kept of a task: a run that is queued longer than this many changes takes the

@@ -9,103 +9,30 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+
 use std::time::Duration;
 
-use autom8_model::{
-    BootId, Clock, Epoch, Monotonic, RunId, RunState, Task, TaskId, TaskName, TaskType, Timestamp,
-    limits,
-};
+use autom8_model::{BootId, Clock, Epoch, Monotonic, RunId, RunState, TaskName, TaskType, limits};
 use rusqlite::Connection;
-use rustc_hash::FxHashMap;
 
 use super::SqlResult;
-use super::claims::{LiveClaim, PendingClaim};
+use super::checkpoint::{Checkpoints, WalIndex};
+use super::claims::PendingClaim;
+use super::group::{Group, TaskChange};
 use super::inbox::{Command, Inbox, PendingFinish, Reply, Taken};
-use super::memory::{Memory, type_index};
+use super::memory::Memory;
+use super::operation::{Failure, SmallWrite};
 use super::run_log::LogFiles;
 use super::runs::{BatchInProgress, PendingEnqueue};
 use super::segments;
 use super::shared::Shared;
 use super::tasks::Sweep;
-use crate::{DeletedTask, Result, RetentionPolicy, StoreError, StoreObserver, TypeTotals};
+use crate::{DeletedTask, RetentionPolicy, StoreError, StoreObserver, TypeTotals};
 
 /// The longest the writer waits for something to do.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
 /// Rows of batches that a group takes even when finishes alone would fill it.
 const BATCH_ROWS_MIN: usize = limits::GROUP_ROWS_MAX / 4;
-
-/// An operation that is neither a run's acceptance nor its end: done by the next group, whole or
-/// not at all. See [`Operation`], its one implementation.
-pub(crate) trait SmallWrite: Send {
-    fn apply(&mut self, writer: &mut Writer, group: &mut Group) -> Result<(), Failure>;
-    fn answer(self: Box<Self>, outcome: Result<()>);
-}
-
-/// Statements to run within a group's transaction, and whom to tell. An error undoes this operation
-/// alone; so memory is changed last, when no statement can fail any more.
-pub(crate) struct Operation<T, F> {
-    run: Option<F>,
-    made: Option<T>,
-    reply: Reply<T>,
-}
-
-impl<T, F> Operation<T, F> {
-    pub(crate) fn new(run: F, reply: Reply<T>) -> Self {
-        Operation {
-            run: Some(run),
-            made: None,
-            reply,
-        }
-    }
-}
-
-impl<T, F> SmallWrite for Operation<T, F>
-where
-    T: Send,
-    F: FnOnce(&mut Writer, &mut Group) -> Result<T, Failure> + Send,
-{
-    fn apply(&mut self, writer: &mut Writer, group: &mut Group) -> Result<(), Failure> {
-        if let Some(run) = self.run.take() {
-            self.made = Some(run(writer, group)?);
-        }
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, outcome: Result<()>) {
-        let answer = match (outcome, self.made) {
-            (Ok(()), Some(made)) => Ok(made),
-            (Err(error), _) => Err(error),
-            // Applied and answered without an error, it has made something.
-            (Ok(()), None) => Err(StoreError::Unavailable {
-                why: "nothing was done".to_owned(),
-            }),
-        };
-        let _ = self.reply.send(answer);
-    }
-}
-
-/// Why a small write did not happen.
-pub(crate) enum Failure {
-    /// The caller's answer; the group goes on.
-    Refused(StoreError),
-    /// A statement failed; what becomes of the group depends on how.
-    Sql(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        Failure::Sql(error)
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Failure::Refused(error)
-    }
-}
-
-type Answer = Box<dyn FnOnce(Option<&StoreError>) + Send>;
 
 /// What one group has to do, by kind, in the order in which it is done.
 struct Work {
@@ -126,57 +53,6 @@ impl Work {
     }
 }
 
-/// A task that changed.
-pub(crate) enum TaskChange {
-    Put(Arc<Task>),
-    Delete(TaskId),
-}
-
-/// One transaction, and what becomes visible with it.
-#[derive(Default)]
-pub(crate) struct Group {
-    pub now: Timestamp,
-    pub monotonic: Monotonic,
-    /// Rows written.
-    pub rows: usize,
-    /// The epoch or the count of stale finishes rose.
-    pub shard_moved: bool,
-    /// Ends to add to the lifetime counts.
-    pub ended: FxHashMap<(usize, RunState), u64>,
-    pub settled: Vec<(Arc<LiveClaim>, usize)>,
-    pub claims_opened: Vec<Arc<LiveClaim>>,
-    pub claims_closed: Vec<Epoch>,
-    pub cancels: Vec<(RunId, bool)>,
-    pub leases: Vec<(Arc<LiveClaim>, Timestamp)>,
-    pub tasks: Vec<TaskChange>,
-    pub segments_changed: bool,
-    pub hidden_over: Vec<RunId>,
-    /// Files to unlink once no row points to them.
-    pub logs_dropped: Vec<i64>,
-    answers: Vec<Answer>,
-}
-
-impl Group {
-    pub(crate) fn at(clock: &dyn Clock) -> Self {
-        Group {
-            now: clock.now(),
-            monotonic: clock.monotonic(),
-            ..Group::default()
-        }
-    }
-
-    pub(crate) fn answer(&mut self, answer: impl FnOnce(Option<&StoreError>) + Send + 'static) {
-        self.answers.push(Box::new(answer));
-    }
-
-    pub(crate) fn count_end(&mut self, task_type: TaskType, state: RunState) {
-        *self
-            .ended
-            .entry((type_index(task_type), state))
-            .or_default() += 1;
-    }
-}
-
 pub(crate) struct Writer {
     pub(crate) connection: Connection,
     pub(crate) shared: Arc<Shared>,
@@ -192,8 +68,8 @@ pub(crate) struct Writer {
     pub(crate) sweeps: VecDeque<Sweep>,
     pub(crate) reaped_at: Monotonic,
     pub(crate) closing: bool,
-    /// Set when the background checkpoint has left a tail that only the writer can take.
-    pub(crate) checkpoint_tail: Arc<AtomicBool>,
+    pub(crate) wal: WalIndex,
+    pub(crate) checkpoints: Arc<Checkpoints>,
 }
 
 impl Writer {
@@ -204,7 +80,7 @@ impl Writer {
             let taken = self.inbox.take(wait);
             self.closing = taken.closed;
             self.write(taken);
-            if self.checkpoint_tail.swap(false, Ordering::Relaxed) {
+            if self.checkpoints.has_tail() {
                 super::checkpoint::take_tail(&self.connection);
             }
             if self.closing
@@ -286,6 +162,9 @@ impl Writer {
                 if group.rows > 0 {
                     let took = self.clock.monotonic().since(started);
                     self.observer.commit(took.as_micros() as u64, group.rows);
+                    if let Some(frames) = self.wal.frames() {
+                        self.checkpoints.log_grew(frames);
+                    }
                 }
                 self.publish(group);
             }

@@ -1,10 +1,5 @@
 //! The SQLite backend under the conformance suite.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a backend that does not start fails its test"
-)]
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use autom8_model::{BootId, ManualClock, Timestamp};
-use autom8_store::conformance::{Backend, Gate};
-use autom8_store::sqlite::{Durability, SqliteOptions, SqliteStore};
-use autom8_store::{RetentionPolicy, Store};
 use parking_lot::Mutex;
+
+use super::{Durability, SqliteOptions, SqliteStore};
+use crate::conformance::{Backend, Gate};
+use crate::{RetentionPolicy, Store};
 
 struct Sqlite {
     root: tempfile::TempDir,
@@ -102,4 +98,4 @@ impl Backend for Sqlite {
     }
 }
 
-autom8_store::conformance_suite!(Sqlite::new());
+crate::conformance_suite!(Sqlite::new());

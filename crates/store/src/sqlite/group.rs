@@ -1,0 +1,63 @@
+//! A commit group: what it writes, what becomes visible with it, and who is told.
+
+use std::sync::Arc;
+
+use autom8_model::{Clock, Epoch, Monotonic, RunId, RunState, Task, TaskId, TaskType, Timestamp};
+use rustc_hash::FxHashMap;
+
+use super::claims::LiveClaim;
+use super::memory::type_index;
+use crate::StoreError;
+
+pub(crate) type Answer = Box<dyn FnOnce(Option<&StoreError>) + Send>;
+
+/// A task that changed.
+pub(crate) enum TaskChange {
+    Put(Arc<Task>),
+    Delete(TaskId),
+}
+
+/// One transaction, and what becomes visible with it.
+#[derive(Default)]
+pub(crate) struct Group {
+    pub now: Timestamp,
+    pub monotonic: Monotonic,
+    /// Rows written.
+    pub rows: usize,
+    /// The epoch or the count of stale finishes rose.
+    pub shard_moved: bool,
+    /// Ends to add to the lifetime counts.
+    pub ended: FxHashMap<(usize, RunState), u64>,
+    pub settled: Vec<(Arc<LiveClaim>, usize)>,
+    pub claims_opened: Vec<Arc<LiveClaim>>,
+    pub claims_closed: Vec<Epoch>,
+    pub cancels: Vec<(RunId, bool)>,
+    pub leases: Vec<(Arc<LiveClaim>, Timestamp)>,
+    pub tasks: Vec<TaskChange>,
+    pub segments_changed: bool,
+    pub hidden_over: Vec<RunId>,
+    /// Files to unlink once no row points to them.
+    pub logs_dropped: Vec<i64>,
+    pub answers: Vec<Answer>,
+}
+
+impl Group {
+    pub(crate) fn at(clock: &dyn Clock) -> Self {
+        Group {
+            now: clock.now(),
+            monotonic: clock.monotonic(),
+            ..Group::default()
+        }
+    }
+
+    pub(crate) fn answer(&mut self, answer: impl FnOnce(Option<&StoreError>) + Send + 'static) {
+        self.answers.push(Box::new(answer));
+    }
+
+    pub(crate) fn count_end(&mut self, task_type: TaskType, state: RunState) {
+        *self
+            .ended
+            .entry((type_index(task_type), state))
+            .or_default() += 1;
+    }
+}
