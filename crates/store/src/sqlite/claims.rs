@@ -321,7 +321,7 @@ impl Writer {
             self.memory
                 .push_ready(&covered, covered.attempt.saturating_sub(1));
             self.memory.count_running([&covered], -1);
-            group.settled.push((Arc::clone(&claim.live), index));
+            group.settle(&claim.live, index);
         }
         group.claims_closed.push(epoch);
         Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use autom8_model::transition::Decision;
 use autom8_model::{Epoch, RunId, RunState, Timestamp};
-use rusqlite::{Connection, ToSql};
+use rusqlite::Connection;
 
 use super::SqlResult;
 use super::claims::{CoveredRun, LiveClaim, delete_receipt};
@@ -170,7 +170,7 @@ impl Writer {
             self.memory.ready.settled(covered.run);
             self.memory.count_running([covered], -1);
         }
-        group.settled.push((Arc::clone(live), index));
+        group.settle(live, index);
         let over = self
             .memory
             .claims
@@ -309,35 +309,18 @@ pub(crate) fn insert_outcomes(
              VALUES {values} ON CONFLICT (id) DO NOTHING"
         )
     };
-    for chunk in outcomes.chunks(VALUES_ROWS) {
-        let rows = if chunk.len() == VALUES_ROWS {
-            VALUES_ROWS
-        } else {
-            1
-        };
+    let (many, few) = outcomes.split_at(outcomes.len() - outcomes.len() % VALUES_ROWS);
+    for (outcomes, rows) in [(many, VALUES_ROWS), (few, 1)] {
+        if outcomes.is_empty() {
+            continue;
+        }
         let mut statement = connection.prepare_cached(&sql(rows))?;
-        for few in chunk.chunks(rows) {
-            for (row, outcome) in few.iter().enumerate() {
-                let attempt = i64::from(outcome.attempt);
-                let state = outcome.state.code();
-                let started_at = outcome.started_at.map(Timestamp::as_micros);
-                let finished_at = outcome.finished_at.as_micros();
-                let values: [&dyn ToSql; COLUMNS] = [
-                    &outcome.run.0,
-                    &attempt,
-                    &outcome.epoch.0,
-                    &state,
-                    &started_at,
-                    &finished_at,
-                    &outcome.result,
-                    &outcome.error,
-                ];
-                for (column, value) in values.into_iter().enumerate() {
-                    statement.raw_bind_parameter(row * COLUMNS + column + 1, value)?;
-                }
+        for chunk in outcomes.chunks(rows) {
+            for (row, outcome) in chunk.iter().enumerate() {
+                bind_outcome(&mut statement, row * COLUMNS, outcome)?;
             }
-            if statement.raw_execute()? < few.len() {
-                for outcome in few {
+            if statement.raw_execute()? < chunk.len() {
+                for outcome in chunk {
                     if stored_epoch(connection, segment, outcome.run)? != Some(outcome.epoch.0) {
                         stale.push(outcome.run);
                     }
@@ -346,6 +329,22 @@ pub(crate) fn insert_outcomes(
         }
     }
     Ok(())
+}
+
+/// Binds the columns of one row, in the order of the statement.
+fn bind_outcome(
+    statement: &mut rusqlite::Statement<'_>,
+    before: usize,
+    outcome: &Outcome<'_>,
+) -> SqlResult<()> {
+    statement.raw_bind_parameter(before + 1, outcome.run.0)?;
+    statement.raw_bind_parameter(before + 2, outcome.attempt)?;
+    statement.raw_bind_parameter(before + 3, outcome.epoch.0)?;
+    statement.raw_bind_parameter(before + 4, outcome.state.code())?;
+    statement.raw_bind_parameter(before + 5, outcome.started_at.map(Timestamp::as_micros))?;
+    statement.raw_bind_parameter(before + 6, outcome.finished_at.as_micros())?;
+    statement.raw_bind_parameter(before + 7, outcome.result)?;
+    statement.raw_bind_parameter(before + 8, outcome.error)
 }
 
 fn stored_epoch(connection: &Connection, segment: i64, run: RunId) -> SqlResult<Option<i64>> {

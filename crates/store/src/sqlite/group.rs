@@ -28,7 +28,8 @@ pub(crate) struct Group {
     pub shard_moved: bool,
     /// Ends to add to the lifetime counts.
     pub ended: FxHashMap<(usize, RunState), u64>,
-    pub settled: Vec<(Arc<LiveClaim>, usize)>,
+    /// Places of runs that are settled, by claim.
+    pub settled: Vec<(Arc<LiveClaim>, Vec<usize>)>,
     pub claims_opened: Vec<Arc<LiveClaim>>,
     pub claims_closed: Vec<Epoch>,
     pub cancels: Vec<(RunId, bool)>,
@@ -52,6 +53,14 @@ impl Group {
 
     pub(crate) fn answer(&mut self, answer: impl FnOnce(Option<&StoreError>) + Send + 'static) {
         self.answers.push(Box::new(answer));
+    }
+
+    /// Notes that a run of a claim is settled. Neighbours mostly share their claim.
+    pub(crate) fn settle(&mut self, claim: &Arc<LiveClaim>, index: usize) {
+        match self.settled.last_mut() {
+            Some((last, indices)) if Arc::ptr_eq(last, claim) => indices.push(index),
+            _ => self.settled.push((Arc::clone(claim), vec![index])),
+        }
     }
 
     pub(crate) fn count_end(&mut self, task_type: TaskType, state: RunState) {

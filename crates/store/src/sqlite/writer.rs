@@ -321,8 +321,10 @@ impl Writer {
         for (claim, until) in leases {
             claim.publish_lease(until);
         }
-        for (claim, index) in settled {
-            claim.publish_settled(index);
+        for (claim, indices) in settled {
+            indices
+                .into_iter()
+                .for_each(|index| claim.publish_settled(index));
         }
         if !claims_opened.is_empty() || !claims_closed.is_empty() {
             let mut claims = self.shared.claims.write();
