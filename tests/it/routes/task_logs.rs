@@ -30,7 +30,7 @@ fn a_task_log_is_a_run_in_the_words_of_the_guide() {
     );
     assert!(log["started_at"].as_str().unwrap() <= log["completed_at"].as_str().unwrap());
     assert_eq!(
-        client.get("/tasklogs").expect(200),
+        client.get("/api/v1/tasklogs").expect(200),
         answer,
         "the alias of older clients"
     );
@@ -117,7 +117,10 @@ fn stats_count_as_the_contract_defines_them() {
     for part in ["wait", "run", "total"] {
         assert!(window[part]["p95_ms"].is_number(), "{part} in {window}");
     }
-    assert_eq!(client.get("/tasklogs/stats").expect(200)["completed"], 2);
+    assert_eq!(
+        client.get("/api/v1/tasklogs/stats").expect(200)["completed"],
+        2
+    );
 
     // What is counted is what is listed.
     let listed = |state: &str| client.all_runs(&format!("state={state}")).len() as u64;
