@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod cli;
+mod docs;
 mod guide_commands;
 mod hardware;
 mod lanes;
