@@ -12,6 +12,7 @@ mod bad_input;
 mod cli;
 mod docs;
 mod guide_commands;
+mod guide_targets;
 mod hardware;
 mod lanes;
 mod refusals;
