@@ -62,6 +62,11 @@ pub const WAL_CHECKPOINT_FRAMES: u32 = 6_000;
 
 /// A lease of a remote worker, renewed by heartbeat.
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
+/// How often expired leases are looked for.
+pub const REAP_EVERY: Duration = Duration::from_secs(1);
+/// A reaper that comes later than this after its last round has overslept: the heartbeats of its
+/// workers stood in line with it.
+pub const REAP_GAP_MAX: Duration = Duration::from_secs(5);
 pub const CLAIM_RUNS_MAX: usize = 8_192;
 pub const CLAIM_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -80,6 +85,9 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
 const _: () = {
     assert!(INSTANT_WINDOW_MAX <= CLAIM_RUNS_MAX);
     assert!(BATCH_RUNS_MAX >= GROUP_ROWS_MAX);
+    // A few rounds may be late before one counts as overslept, and a lease outlives that.
+    assert!(REAP_EVERY.as_millis() * 2 < REAP_GAP_MAX.as_millis());
+    assert!(REAP_GAP_MAX.as_millis() < LEASE_DURATION.as_millis());
     assert!(PAGE_DEFAULT <= PAGE_MAX);
     assert!(PAGE_MAX < PAGE_VISITS_MAX);
     // A half of the log limit must hold at least one full line of ordinary output.
