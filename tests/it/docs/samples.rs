@@ -166,6 +166,9 @@ fn how(path: &str, comment: &str) -> How {
     }
 }
 
+/// A story that hangs is killed, and takes its server with it.
+const DIES_WITH_THE_STORY: &str = "setpriv --pdeathsig KILL";
+
 /// Waits for the server that was started last, and says why it does not come.
 const READY: &str = r#"
 ready() {
@@ -199,7 +202,7 @@ fn script(path: &str, blocks: &[Block]) -> String {
                 // The server before it has to be gone: the document has ended it.
                 script.push_str(&format!(
                     "[ -z \"$server\" ] || wait \"$server\" || true\n\
-                     log=../server-{line}.log\n{commands} >\"$log\" 2>&1 &\nserver=$!\nready\n"
+                     log=../server-{line}.log\n{DIES_WITH_THE_STORY} {commands} >\"$log\" 2>&1 &\nserver=$!\nready\n"
                 ));
             }
         }
@@ -229,13 +232,13 @@ fn run_story(path: &str, text: &str) -> (Ended, String) {
     std::fs::create_dir(&work).unwrap();
     std::fs::write(home.join(".curlrc"), CURL_SETTINGS).unwrap();
     std::fs::write(folder.path().join("story.sh"), script(path, &blocks)).unwrap();
-    let program: &Path = binary::autom8();
-    let start = format!(
-        "ip link set lo up
-         exec env -i HOME=\"$PWD/../home\" LANG=C.UTF-8 PATH=\"{}:$PATH\" bash -eu ../story.sh",
-        program.parent().unwrap().display()
-    );
-    let command = match namespace::script(Private::Network, &start, &work) {
+    // By its own name, whatever the program under test is called.
+    let bin = folder.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(binary::autom8(), bin.join("autom8")).unwrap();
+    let start = "ip link set lo up
+         exec env -i HOME=\"$PWD/../home\" LANG=C.UTF-8 PATH=\"$PWD/../bin:$PATH\" bash -eu ../story.sh";
+    let command = match namespace::script(Private::Network, start, &work) {
         Ok(command) => command,
         Err(why) => panic!("{why}"),
     };
