@@ -4,21 +4,7 @@
 //! An attempt count is therefore *derived*: the run's own count plus one for each live receipt
 //! with an epoch above the run's `settled_epoch`.
 
-use crate::Timestamp;
-use crate::id::{Epoch, RunId, WorkerName};
-
-/// The durable record of one claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    pub epoch: Epoch,
-    pub worker: WorkerName,
-    pub claimed_at: Timestamp,
-    /// When the lease ends unless renewed; `None` for the process that owns the file, whose death
-    /// is judged by its boot, not by time.
-    pub lease_until: Option<Timestamp>,
-    /// Ascending.
-    pub runs: Vec<RunId>,
-}
+use crate::id::RunId;
 
 /// Run ids as sorted LEB128 deltas: about one byte a run.
 pub fn encode_ids(ids: &[RunId]) -> Vec<u8> {

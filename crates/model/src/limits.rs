@@ -67,6 +67,9 @@ pub const REAP_EVERY: Duration = Duration::from_secs(1);
 /// A reaper that comes later than this after its last round has overslept: the heartbeats of its
 /// workers stood in line with it.
 pub const REAP_GAP_MAX: Duration = Duration::from_secs(5);
+/// How long a suspect must live before the next ones may follow it: what kills its worker does so
+/// soon, and a run of a day must not hold up the others for a day.
+pub const SUSPECT_WATCH: Duration = Duration::from_secs(60);
 pub const CLAIM_RUNS_MAX: usize = 8_192;
 pub const CLAIM_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -90,6 +93,8 @@ const _: () = {
     assert!(REAP_GAP_MAX.as_millis() < LEASE_DURATION.as_millis());
     assert!(PAGE_DEFAULT <= PAGE_MAX);
     assert!(PAGE_MAX < PAGE_VISITS_MAX);
+    assert!(REAP_EVERY.as_secs() < REAP_GAP_MAX.as_secs());
+    assert!(REAP_GAP_MAX.as_secs() < LEASE_DURATION.as_secs());
     // A half of the log limit must hold at least one full line of ordinary output.
     assert!(RUN_LOG_BYTES_MAX / 2 >= 64 * 1024);
 };

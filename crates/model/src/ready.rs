@@ -52,8 +52,8 @@ pub struct Span {
 }
 
 impl Span {
-    fn last(&self) -> i64 {
-        self.first.0 + i64::from(self.count) - 1
+    pub fn last(&self) -> RunId {
+        RunId(self.first.0 + i64::from(self.count) - 1)
     }
 
     /// Its share of the inputs' memory; the same for a run wherever its span is cut.
@@ -110,11 +110,12 @@ pub struct ReadyQueue {
     /// Backing off: not claimable before the time.
     delayed: BTreeMap<(Timestamp, RunId), Span>,
     suspects: BTreeMap<RunId, Span>,
-    /// Suspects that are out; the next half waits for them.
-    suspects_out: BTreeSet<RunId>,
+    /// Suspects that are out, and since when; the next half waits for them, but not for ever.
+    suspects_out: BTreeMap<RunId, Timestamp>,
     /// Cancelled while waiting: skipped when their turn comes.
     dropped: HashSet<RunId>,
-    paused: HashSet<TaskId>,
+    /// Waiting runs of paused tasks: set aside, so that no claim has to look past them.
+    aside: BTreeMap<TaskId, Vec<Span>>,
     entries: usize,
     runs: u64,
     payload_bytes: usize,
@@ -127,7 +128,7 @@ impl ReadyQueue {
 
     /// Runs that wait, those backing off included.
     pub fn len(&self) -> u64 {
-        self.runs - self.dropped.len() as u64
+        self.runs.saturating_sub(self.dropped.len() as u64)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -163,16 +164,21 @@ impl ReadyQueue {
             self.payload_bytes += bytes;
         }
         self.runs += u64::from(span.count);
+        if let Some(aside) = self.aside.get_mut(&span.task) {
+            self.entries += 1;
+            aside.push(span);
+            return Ok(());
+        }
         let waiting = self
             .queues
             .entry((traits.queue.clone(), traits.lane))
             .or_default()
             .entry(Reverse(traits.priority))
             .or_default();
-        // Neighbours merge only without inputs in memory: after a restart a million single runs
-        // of one task become one entry again.
+        // Neighbours merge only without inputs in memory: after a restart a batch is one entry
+        // again, however it had been cut.
         if let Some(back) = waiting.back_mut()
-            && back.last() + 1 == span.first.0
+            && back.last().0 + 1 == span.first.0
             && (back.task, back.rev, back.attempt, back.queued_at)
                 == (span.task, span.rev, span.attempt, span.queued_at)
             && back.inputs.is_none()
@@ -225,6 +231,7 @@ impl ReadyQueue {
             waiting.retain(|_, spans| !spans.is_empty());
         }
         self.queues.retain(|_, waiting| !waiting.is_empty());
+        taken.extend(self.aside.remove(&task).unwrap_or_default());
         taken.extend(
             self.delayed
                 .extract_if(.., |_, span| span.task == task)
@@ -268,33 +275,55 @@ impl ReadyQueue {
         alive
     }
 
-    /// Holds back, or lets go, every waiting run of a task.
+    /// Holds back, or lets go, every waiting run of a task. They keep their place by age.
     pub fn set_paused(&mut self, task: TaskId, paused: bool) {
         if paused {
-            self.paused.insert(task);
-        } else {
-            self.paused.remove(&task);
+            if self.aside.contains_key(&task) {
+                return;
+            }
+            let mut aside = Vec::new();
+            for waiting in self.queues.values_mut() {
+                for spans in waiting.values_mut() {
+                    if spans.iter().any(|span| span.task == task) {
+                        let (of_task, rest): (VecDeque<Span>, VecDeque<Span>) =
+                            spans.drain(..).partition(|span| span.task == task);
+                        aside.extend(of_task);
+                        *spans = rest;
+                    }
+                }
+                waiting.retain(|_, spans| !spans.is_empty());
+            }
+            self.queues.retain(|_, waiting| !waiting.is_empty());
+            self.aside.insert(task, aside);
+            return;
+        }
+        let mut touched = BTreeSet::new();
+        for span in self.aside.remove(&task).unwrap_or_default() {
+            // A span is only ever accepted with its traits known.
+            let Some(traits) = self.traits.get(&(span.task, span.rev)) else {
+                continue;
+            };
+            let place = (
+                (traits.queue.clone(), traits.lane),
+                Reverse(traits.priority),
+            );
+            let waiting = self.queues.entry(place.0.clone()).or_default();
+            waiting.entry(place.1).or_default().push_back(span);
+            touched.insert(place);
+        }
+        for (queue, priority) in touched {
+            let spans = self
+                .queues
+                .get_mut(&queue)
+                .and_then(|waiting| waiting.get_mut(&priority));
+            if let Some(spans) = spans {
+                spans.make_contiguous().sort_by_key(|span| span.first);
+            }
         }
     }
 
-    /// Moves runs whose delay is over into the order. Returns when the next one is due.
-    pub fn promote(&mut self, now: Timestamp) -> Option<Timestamp> {
-        while let Some((&(run_at, _), _)) = self.delayed.first_key_value() {
-            if run_at > now {
-                return Some(run_at);
-            }
-            let Some((_, span)) = self.delayed.pop_first() else {
-                break;
-            };
-            self.runs -= 1;
-            self.entries -= 1;
-            if !self.dropped.remove(&span.first) {
-                // Its traits were known when it was first queued and are never forgotten while
-                // it waits, so this cannot be refused.
-                let _ = self.push(span);
-            }
-        }
-        None
+    fn is_paused(&self, task: TaskId) -> bool {
+        self.aside.contains_key(&task)
     }
 
     /// When the next delay is over.
@@ -304,17 +333,40 @@ impl ReadyQueue {
             .map(|((run_at, _), _)| *run_at)
     }
 
+    /// Takes out the runs whose delay is over, to be pushed again.
+    pub fn take_due(&mut self, now: Timestamp) -> Vec<Span> {
+        let mut due = Vec::new();
+        while self.next_run_at().is_some_and(|run_at| run_at <= now) {
+            let Some((_, span)) = self.delayed.pop_first() else {
+                break;
+            };
+            self.runs -= 1;
+            self.entries -= 1;
+            if !self.dropped.remove(&span.first) {
+                due.push(span);
+            }
+        }
+        due
+    }
+
     /// A claimed run is over, or went back to waiting: its half may be followed by the next.
-    pub fn settled(&mut self, run: RunId) {
-        if !self.suspects_out.is_empty() {
-            self.suspects_out.remove(&run);
+    /// Tells whether it was out as a suspect.
+    pub fn settled(&mut self, run: RunId) -> bool {
+        !self.suspects_out.is_empty() && self.suspects_out.remove(&run).is_some()
+    }
+
+    /// Forgets what a claim must know of a revision that nothing waits for any more.
+    pub fn forget(&mut self, task: TaskId, rev: u32) {
+        let may_wait = !self.delayed.is_empty() || !self.suspects.is_empty();
+        if !may_wait && !self.is_paused(task) {
+            self.traits.remove(&(task, rev));
         }
     }
 
     /// Takes runs for one claim, in order.
-    pub fn claim(&mut self, request: &ClaimRequest) -> Vec<Claimed> {
+    pub fn claim(&mut self, request: &ClaimRequest, now: Timestamp) -> Vec<Claimed> {
         let mut taken = Vec::new();
-        self.claim_suspects(request, &mut taken);
+        self.claim_suspects(request, now, &mut taken);
         let mut room = request.runs_max.saturating_sub(taken.len());
         let keys: Vec<(String, Lane)> = if request.queues.is_empty() {
             self.queues
@@ -350,15 +402,12 @@ impl ReadyQueue {
         taken
     }
 
-    /// The highest priority in a queue that has a run which is not paused.
+    /// The highest priority in a queue that has a run.
     fn head_priority(&self, key: &(String, Lane)) -> Option<i16> {
-        let waiting = self.queues.get(key)?;
-        waiting.iter().find_map(|(priority, spans)| {
-            spans
-                .iter()
-                .any(|span| !self.paused.contains(&span.task))
-                .then_some(priority.0)
-        })
+        self.queues
+            .get(key)?
+            .first_key_value()
+            .map(|(priority, _)| priority.0)
     }
 
     fn claim_from(
@@ -374,19 +423,14 @@ impl ReadyQueue {
         let Some(spans) = waiting.get_mut(&Reverse(priority)) else {
             return;
         };
-        let mut held = VecDeque::new();
         while room > 0 {
             let Some(mut span) = spans.pop_front() else {
                 break;
             };
-            if self.paused.contains(&span.task) {
-                held.push_back(span);
-                continue;
-            }
             let wanted = u32::try_from(room).unwrap_or(u32::MAX);
             let front = span.take_front(wanted);
             self.runs -= u64::from(front.count);
-            self.payload_bytes -= front.payload_bytes();
+            self.payload_bytes = self.payload_bytes.saturating_sub(front.payload_bytes());
             for offset in 0..front.count {
                 let run = RunId(front.first.0 + i64::from(offset));
                 if !self.dropped.is_empty() && self.dropped.remove(&run) {
@@ -411,10 +455,6 @@ impl ReadyQueue {
                 self.entries -= 1;
             }
         }
-        // Paused runs keep their place at the front.
-        while let Some(span) = held.pop_back() {
-            spans.push_front(span);
-        }
         if spans.is_empty() {
             waiting.remove(&Reverse(priority));
             if waiting.is_empty() {
@@ -423,12 +463,14 @@ impl ReadyQueue {
         }
     }
 
-    fn claim_suspects(&mut self, request: &ClaimRequest, taken: &mut Vec<Claimed>) {
+    fn claim_suspects(&mut self, request: &ClaimRequest, now: Timestamp, taken: &mut Vec<Claimed>) {
+        self.suspects_out
+            .retain(|_, since| now.since(*since) < limits::SUSPECT_WATCH);
         if self.suspects.is_empty() || !self.suspects_out.is_empty() {
             return;
         }
         let allowed = |span: &Span, queue: &ReadyQueue| {
-            !queue.paused.contains(&span.task)
+            !queue.is_paused(span.task)
                 && queue
                     .traits
                     .get(&(span.task, span.rev))
@@ -461,7 +503,7 @@ impl ReadyQueue {
             };
             self.runs -= 1;
             self.entries -= 1;
-            self.suspects_out.insert(run);
+            self.suspects_out.insert(run, now);
             taken.push(Claimed {
                 run,
                 task: span.task,

@@ -28,6 +28,8 @@ fn ids(claimed: &[Claimed]) -> Vec<i64> {
     claimed.iter().map(|c| c.run.0).collect()
 }
 
+const START: Timestamp = Timestamp::from_seconds(1_000);
+
 fn any(runs_max: usize) -> ClaimRequest {
     ClaimRequest {
         lane: Lane::Slot,
@@ -44,8 +46,8 @@ fn higher_priority_first_then_the_order_of_acceptance() {
     queue.push(span(1, 10, 3)).unwrap();
     queue.push(span(2, 13, 2)).unwrap();
     queue.push(span(1, 15, 1)).unwrap();
-    assert_eq!(ids(&queue.claim(&any(4))), [13, 14, 10, 11]);
-    assert_eq!(ids(&queue.claim(&any(9))), [12, 15]);
+    assert_eq!(ids(&queue.claim(&any(4), START)), [13, 14, 10, 11]);
+    assert_eq!(ids(&queue.claim(&any(9), START)), [12, 15]);
     assert!(queue.is_empty());
 }
 
@@ -57,9 +59,9 @@ fn a_paused_task_starves_nobody_and_keeps_its_place() {
     queue.push(span(1, 1, 2)).unwrap();
     queue.push(span(2, 3, 2)).unwrap();
     queue.set_paused(TaskId(1), true);
-    assert_eq!(ids(&queue.claim(&any(9))), [3, 4]);
+    assert_eq!(ids(&queue.claim(&any(9), START)), [3, 4]);
     queue.set_paused(TaskId(1), false);
-    assert_eq!(ids(&queue.claim(&any(9))), [1, 2]);
+    assert_eq!(ids(&queue.claim(&any(9), START)), [1, 2]);
 }
 
 #[test]
@@ -69,7 +71,7 @@ fn a_cancelled_run_in_the_middle_of_a_batch_is_skipped() {
     queue.push(span(1, 1, 5)).unwrap();
     queue.drop_run(RunId(3));
     assert_eq!(queue.len(), 4);
-    assert_eq!(ids(&queue.claim(&any(9))), [1, 2, 4, 5]);
+    assert_eq!(ids(&queue.claim(&any(9), START)), [1, 2, 4, 5]);
     assert!(queue.is_empty());
 }
 
@@ -89,7 +91,7 @@ fn a_deleted_task_takes_its_runs_along_but_not_those_already_cancelled() {
         .collect();
     assert_eq!(taken, [(1, 2), (4, 2), (7, 1)]);
     assert_eq!((queue.len(), queue.entries), (1, 1));
-    assert_eq!(ids(&queue.claim(&any(9))), [6]);
+    assert_eq!(ids(&queue.claim(&any(9), START)), [6]);
 }
 
 #[test]
@@ -97,13 +99,46 @@ fn a_delay_holds_until_its_time() {
     let mut queue = ReadyQueue::new();
     queue.learn(traits(1, 0, 3));
     queue.push_delayed(Timestamp::from_seconds(5), span(1, 1, 1));
-    assert_eq!(
-        queue.promote(Timestamp::from_seconds(4)),
-        Some(Timestamp::from_seconds(5))
+    assert!(queue.take_due(Timestamp::from_seconds(4)).is_empty());
+    assert_eq!(queue.next_run_at(), Some(Timestamp::from_seconds(5)));
+    let due = queue.take_due(Timestamp::from_seconds(5));
+    assert_eq!((due.len(), due[0].first, queue.len()), (1, RunId(1), 0));
+    assert_eq!(queue.next_run_at(), None);
+}
+
+#[test]
+fn one_that_is_cancelled_in_its_delay_never_comes_due() {
+    let mut queue = ReadyQueue::new();
+    queue.learn(traits(1, 0, 3));
+    queue.push_delayed(Timestamp::from_seconds(5), span(1, 1, 1));
+    queue.drop_run(RunId(1));
+    assert_eq!(queue.len(), 0);
+    assert!(queue.take_due(Timestamp::from_seconds(9)).is_empty());
+    assert_eq!(queue.len(), 0);
+}
+
+#[test]
+fn a_suspect_that_lives_holds_up_the_others_only_for_a_while() {
+    let mut queue = ReadyQueue::new();
+    queue.learn(traits(1, 0, 3));
+    queue.push_suspect(Span {
+        attempt: 2,
+        ..span(1, 1, 1)
+    });
+    queue.push_suspect(Span {
+        attempt: 2,
+        ..span(1, 2, 1)
+    });
+    assert_eq!(ids(&queue.claim(&any(9), START)), [1]);
+    assert!(
+        queue
+            .claim(&any(9), START.plus(limits::SUSPECT_WATCH / 2))
+            .is_empty()
     );
-    assert!(queue.claim(&any(9)).is_empty());
-    assert_eq!(queue.promote(Timestamp::from_seconds(5)), None);
-    assert_eq!(ids(&queue.claim(&any(9))), [1]);
+    assert_eq!(
+        ids(&queue.claim(&any(9), START.plus(limits::SUSPECT_WATCH))),
+        [2]
+    );
 }
 
 #[test]
@@ -120,21 +155,21 @@ fn suspects_go_in_halves_and_the_last_attempt_alone() {
         attempt: 2,
         ..span(1, 9, 1)
     });
-    assert_eq!(ids(&queue.claim(&any(64))), [1, 2, 3, 4, 5]);
+    assert_eq!(ids(&queue.claim(&any(64), START)), [1, 2, 3, 4, 5]);
     assert!(
-        queue.claim(&any(64)).is_empty(),
+        queue.claim(&any(64), START).is_empty(),
         "the next half waits for the first"
     );
     for id in 1..=5 {
         queue.settled(RunId(id));
     }
-    assert_eq!(ids(&queue.claim(&any(64))), [6, 7]);
+    assert_eq!(ids(&queue.claim(&any(64), START)), [6, 7]);
     for id in 6..=7 {
         queue.settled(RunId(id));
     }
-    assert_eq!(ids(&queue.claim(&any(64))), [8]);
+    assert_eq!(ids(&queue.claim(&any(64), START)), [8]);
     queue.settled(RunId(8));
-    assert_eq!(ids(&queue.claim(&any(64))), [9]);
+    assert_eq!(ids(&queue.claim(&any(64), START)), [9]);
 }
 
 #[test]
@@ -149,8 +184,8 @@ fn a_batch_is_one_entry_and_knows_the_input_of_each_run() {
         })
         .unwrap();
     assert_eq!(queue.entries, 1);
-    queue.claim(&any(4));
-    let rest = queue.claim(&any(9));
+    queue.claim(&any(4), START);
+    let rest = queue.claim(&any(9), START);
     let (inputs, index) = rest[0].inputs.as_ref().unwrap();
     assert_eq!(
         (rest[0].run.0, inputs.get(*index as usize)),

@@ -83,7 +83,8 @@ CREATE TABLE parked (
 
 CREATE INDEX parked_by_run_at ON parked (run_at);
 
--- One receipt a claim, deleted when its last run is settled.
+-- One receipt a claim, deleted when its last run is settled. `first_id` and `last_id` let other
+-- nodes find who covers a run without decoding `ids`.
 CREATE TABLE claims (
     epoch       INTEGER PRIMARY KEY,
     shard       INTEGER NOT NULL,

@@ -50,7 +50,7 @@ pub enum BackupError {
         known: i64,
     },
     #[error(
-        "{path} holds a database already.\n  Fix: restore into another directory, or move its files away first"
+        "{path} holds a database, or the log of one, already.\n  Fix: restore into another directory, or move its files away first"
     )]
     Occupied { path: PathBuf },
     #[error(transparent)]
@@ -72,7 +72,9 @@ pub(crate) fn create(data: &Path, into: &Path) -> Result<BackupReport, BackupErr
     let partial = partial_path(into);
     let _ = fs::remove_dir_all(&partial);
     fs::create_dir_all(run_log::directory(&partial)).map_err(io(&partial))?;
-    let made = copy(data, &partial).and_then(|()| seal(&partial));
+    let made = copy(data, &partial)
+        .and_then(|()| seal(&partial))
+        .and_then(|()| verify(&partial));
     let manifest = match made {
         Ok(manifest) => manifest,
         Err(error) => {
@@ -82,7 +84,6 @@ pub(crate) fn create(data: &Path, into: &Path) -> Result<BackupReport, BackupErr
     };
     fs::rename(&partial, into).map_err(io(into))?;
     sync_directory(into.parent().unwrap_or(into))?;
-    verify(into)?;
     let sha256 = manifest
         .files
         .get(DATABASE_FILE)
@@ -118,7 +119,7 @@ fn copy(data: &Path, into: &Path) -> Result<(), BackupError> {
 }
 
 /// Syncs every file and writes the manifest.
-fn seal(directory: &Path) -> Result<Manifest, BackupError> {
+fn seal(directory: &Path) -> Result<(), BackupError> {
     let copied = open_copy(&directory.join(DATABASE_FILE))?;
     let count = |sql: &str| -> Result<u64, BackupError> {
         Ok(copied
@@ -157,8 +158,7 @@ fn seal(directory: &Path) -> Result<Manifest, BackupError> {
         .and_then(|()| file.sync_all())
         .map_err(io(&path))?;
     sync_directory(&run_log::directory(directory))?;
-    sync_directory(directory)?;
-    Ok(manifest)
+    sync_directory(directory)
 }
 
 /// Checks a backup: every file against its checksum, the database's own integrity, and that the
@@ -232,7 +232,9 @@ pub fn verify(directory: &Path) -> Result<Manifest, BackupError> {
 pub fn restore(directory: &Path, data: &Path) -> Result<Manifest, BackupError> {
     let manifest = verify(directory)?;
     let _lock = open::lock_directory(data)?;
-    if data.join(DATABASE_FILE).exists() {
+    // A log without its database counts, too: SQLite would replay it onto the restored one.
+    let remains = ["", "-wal", "-shm", "-journal"].map(|end| format!("{DATABASE_FILE}{end}"));
+    if remains.iter().any(|name| data.join(name).exists()) {
         return Err(BackupError::Occupied {
             path: data.to_owned(),
         });

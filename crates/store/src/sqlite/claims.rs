@@ -14,6 +14,8 @@ use rusqlite::Connection;
 use super::SqlResult;
 use super::group::Group;
 use super::inbox::{Command, Inbox, Reply};
+use super::memory::span_of;
+use super::tasks::Sweep;
 use super::writer::Writer;
 use crate::{Lease, RunInput};
 
@@ -230,7 +232,7 @@ impl Writer {
             if !pending.is_wanted() {
                 continue;
             }
-            let claimed = self.memory.ready.claim(&pending.request);
+            let claimed = self.memory.ready.claim(&pending.request, group.now);
             if claimed.is_empty() {
                 if self.closing || !pending.waits {
                     pending.answer_with_nothing();
@@ -311,17 +313,31 @@ impl Writer {
 
     /// Takes back a claim whose leases never arrived: its attempts did not begin.
     pub(crate) fn give_back(&mut self, epoch: Epoch, group: &mut Group) -> SqlResult<()> {
+        group.given_back.push(epoch);
         let Some(claim) = self.memory.claims.remove(&epoch) else {
             return Ok(());
         };
         delete_receipt(&self.connection, epoch)?;
         group.rows += 1;
         for (index, covered) in claim.open_runs() {
-            self.memory.ready.settled(covered.run);
-            self.memory
-                .push_ready(&covered, covered.attempt.saturating_sub(1));
             self.memory.count_running([&covered], -1);
             group.settle(&claim.live, index);
+            let covered = CoveredRun {
+                attempt: covered.attempt.saturating_sub(1),
+                ..covered
+            };
+            let suspect = self.memory.ready.settled(covered.run);
+            if self.memory.cancel_requested.contains(&covered.run)
+                || self.memory.tasks.is_deleted(covered.task)
+            {
+                // It never began, and now it shall not.
+                self.sweeps
+                    .push_back(Sweep::unasked([span_of(&covered, covered.attempt)].into()));
+            } else if suspect {
+                self.memory.push_suspect(span_of(&covered, covered.attempt));
+            } else {
+                self.memory.push_ready(&covered, covered.attempt);
+            }
         }
         group.claims_closed.push(epoch);
         Ok(())

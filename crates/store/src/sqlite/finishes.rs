@@ -45,6 +45,24 @@ impl Writer {
             logs,
             reply,
         } = pending;
+        match self.record(&finishes, &logs, group) {
+            Ok(finished) => {
+                group.answer_with(reply, Ok(finished));
+                Ok(())
+            }
+            Err(error) => {
+                let _ = reply.send(Err(self.store_error(&error)));
+                Err(error)
+            }
+        }
+    }
+
+    fn record(
+        &mut self,
+        finishes: &[Finish],
+        logs: &[PackedLog],
+        group: &mut Group,
+    ) -> SqlResult<Finished> {
         let mut stale = Vec::new();
         // Outcomes of one segment in a row go out together.
         let mut outcomes: Vec<Outcome<'_>> = Vec::with_capacity(finishes.len());
@@ -96,7 +114,7 @@ impl Writer {
         }
         self.append(segment, &mut outcomes, &mut stale)?;
         drop(outcomes);
-        for log in &logs {
+        for log in logs {
             if accepted_at.get(log.place).is_some_and(|accepted| *accepted) {
                 self.append_log(log)?;
             }
@@ -107,13 +125,7 @@ impl Writer {
             group.shard_moved = true;
         }
         let accepted = (finishes.len() - stale.len()) as u64;
-        group.answer(move |failed| {
-            let _ = reply.send(match failed {
-                Some(error) => Err(error.clone()),
-                None => Ok(Finished { accepted, stale }),
-            });
-        });
-        Ok(())
+        Ok(Finished { accepted, stale })
     }
 
     fn live_run(&self, finish: &Finish) -> Option<(Arc<LiveClaim>, usize, CoveredRun)> {
@@ -256,7 +268,7 @@ impl Writer {
         let offset = self
             .logs
             .append(segment, &log.frame)
-            .map_err(super::run_log::as_sql_error)?;
+            .map_err(super::run_log::append_failed)?;
         if let Some(home) = self
             .memory
             .segments

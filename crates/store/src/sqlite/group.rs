@@ -6,8 +6,9 @@ use autom8_model::{Clock, Epoch, Monotonic, RunId, RunState, Task, TaskId, TaskT
 use rustc_hash::FxHashMap;
 
 use super::claims::LiveClaim;
+use super::inbox::Reply;
 use super::memory::type_index;
-use crate::StoreError;
+use crate::{Result, StoreError};
 
 pub(crate) type Answer = Box<dyn FnOnce(Option<&StoreError>) + Send>;
 
@@ -32,6 +33,7 @@ pub(crate) struct Group {
     pub settled: Vec<(Arc<LiveClaim>, Vec<usize>)>,
     pub claims_opened: Vec<Arc<LiveClaim>>,
     pub claims_closed: Vec<Epoch>,
+    pub given_back: Vec<Epoch>,
     pub cancels: Vec<(RunId, bool)>,
     pub leases: Vec<(Arc<LiveClaim>, Timestamp)>,
     pub tasks: Vec<TaskChange>,
@@ -49,6 +51,16 @@ impl Group {
             monotonic: clock.monotonic(),
             ..Group::default()
         }
+    }
+
+    /// Sends an answer once the group is durable, or the group's failure.
+    pub(crate) fn answer_with<T: Send + 'static>(&mut self, reply: Reply<T>, answer: Result<T>) {
+        self.answer(move |failed| {
+            let _ = reply.send(match failed {
+                Some(error) => Err(error.clone()),
+                None => answer,
+            });
+        });
     }
 
     pub(crate) fn answer(&mut self, answer: impl FnOnce(Option<&StoreError>) + Send + 'static) {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use autom8_model::{Epoch, RunId, TaskName, limits};
+use autom8_model::{Epoch, TaskName, limits};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
@@ -23,8 +23,13 @@ pub(crate) enum Command {
     Claim(PendingClaim),
     /// Leases that never reached their worker.
     GiveBack(Epoch),
-    /// Answered when the last of its waiting runs is cancelled, which may take several groups.
-    DeleteTask(TaskName, Reply<DeletedTask>),
+    DeleteTask(PendingDeletion),
+}
+
+/// Answered when the last of the task's waiting runs is cancelled, which may take several groups.
+pub(crate) struct PendingDeletion {
+    pub name: TaskName,
+    pub reply: Reply<DeletedTask>,
 }
 
 /// At most half a commit group of finishes.
@@ -35,33 +40,81 @@ pub(crate) struct PendingFinish {
     pub reply: Reply<Finished>,
 }
 
+impl PendingFinish {
+    fn bytes(&self) -> usize {
+        let frames: usize = self.logs.iter().map(|log| log.frame.len()).sum();
+        let results: usize = self
+            .finishes
+            .iter()
+            .filter_map(|finish| Some(finish.result.as_ref()?.len()))
+            .sum();
+        frames + results
+    }
+}
+
 pub(crate) struct PackedLog {
     /// Which of the finishes it belongs to.
     pub place: usize,
-    pub run: RunId,
+    pub run: autom8_model::RunId,
     pub attempt: u16,
     pub frame: Vec<u8>,
     pub bytes: u64,
     pub truncated: bool,
 }
 
+/// What waits, by kind, in the order in which a group does it.
 #[derive(Default)]
-struct Queues {
-    /// Small writes, single runs and claims: taken whole by the next group.
-    urgent: VecDeque<Command>,
-    finishes: VecDeque<PendingFinish>,
-    batches: VecDeque<PendingEnqueue>,
-    bytes: usize,
-    closed: Option<String>,
+pub(crate) struct Work {
+    pub given_back: Vec<Epoch>,
+    pub small: VecDeque<Box<dyn SmallWrite>>,
+    pub deletions: VecDeque<PendingDeletion>,
+    pub singles: VecDeque<PendingEnqueue>,
+    pub finishes: VecDeque<PendingFinish>,
+    pub batches: VecDeque<PendingEnqueue>,
+    pub claims: Vec<PendingClaim>,
 }
 
-/// What one group took out.
+impl Work {
+    /// Commands that write.
+    pub(crate) fn writes(&self) -> usize {
+        self.given_back.len()
+            + self.small.len()
+            + self.deletions.len()
+            + self.singles.len()
+            + self.finishes.len()
+            + self.batches.len()
+    }
+
+    fn commands(&self) -> usize {
+        self.writes() + self.claims.len()
+    }
+
+    /// Tells everyone that it did not happen.
+    pub(crate) fn fail(self, error: &StoreError) {
+        for write in self.small {
+            write.answer(Err(error.clone()));
+        }
+        for deletion in self.deletions {
+            let _ = deletion.reply.send(Err(error.clone()));
+        }
+        for enqueue in self.singles.into_iter().chain(self.batches) {
+            let _ = enqueue.reply.send(Err(error.clone()));
+        }
+        for finish in self.finishes {
+            let _ = finish.reply.send(Err(error.clone()));
+        }
+        for claim in self.claims {
+            let _ = claim.reply.send(Err(error.clone()));
+        }
+    }
+}
+
 #[derive(Default)]
-pub(crate) struct Taken {
-    pub urgent: Vec<Command>,
-    pub finishes: Vec<PendingFinish>,
-    pub batches: Vec<PendingEnqueue>,
-    pub closed: bool,
+struct Queues {
+    work: Work,
+    /// Payload of the enqueues among it.
+    bytes: usize,
+    closed: Option<String>,
 }
 
 #[derive(Default)]
@@ -77,7 +130,6 @@ impl Inbox {
         if let Some(why) = &queues.closed {
             return Err(StoreError::Unavailable { why: why.clone() });
         }
-        let waiting = queues.urgent.len() + queues.finishes.len() + queues.batches.len();
         let bytes = match &command {
             Command::Enqueue(enqueue) => enqueue.bytes(),
             _ => 0,
@@ -88,62 +140,67 @@ impl Inbox {
             Command::Finish(_) | Command::Claim(_) | Command::GiveBack(_)
         );
         if !makes_room
-            && (waiting >= limits::WRITER_INBOX_COMMANDS_MAX
+            && (queues.work.commands() >= limits::WRITER_INBOX_COMMANDS_MAX
                 || queues.bytes + bytes > limits::WRITER_INBOX_BYTES_MAX)
         {
             return Err(StoreError::Overloaded { what: "writes" });
         }
         queues.bytes += bytes;
+        let work = &mut queues.work;
         match command {
-            Command::Finish(finish) => queues.finishes.push_back(finish),
-            Command::Enqueue(enqueue) if enqueue.is_batch() => queues.batches.push_back(enqueue),
-            other => queues.urgent.push_back(other),
+            Command::Small(write) => work.small.push_back(write),
+            Command::Enqueue(enqueue) if enqueue.is_batch() => work.batches.push_back(enqueue),
+            Command::Enqueue(enqueue) => work.singles.push_back(enqueue),
+            Command::Finish(finish) => work.finishes.push_back(finish),
+            Command::Claim(claim) => work.claims.push(claim),
+            Command::GiveBack(epoch) => work.given_back.push(epoch),
+            Command::DeleteTask(deletion) => work.deletions.push_back(deletion),
         }
         drop(queues);
         self.filled.notify_one();
         Ok(())
     }
 
-    /// Takes what the next group may hold, waiting up to `wait` for the first command.
-    pub(crate) fn take(&self, wait: Duration) -> Taken {
+    /// Takes what the next group may hold, waiting up to `wait` for the first command. Batches
+    /// stay here, and count against the bound, until the writer has none in hand.
+    pub(crate) fn take(&self, wait: Duration, wants_batches: bool) -> (Work, bool) {
         let mut queues = self.queues.lock();
-        let nothing = |queues: &Queues| {
-            queues.urgent.is_empty() && queues.finishes.is_empty() && queues.batches.is_empty()
-        };
-        if nothing(&queues) && queues.closed.is_none() && !wait.is_zero() {
+        if queues.work.commands() == 0 && queues.closed.is_none() && !wait.is_zero() {
             self.filled.wait_for(&mut queues, wait);
         }
-        let mut taken = Taken {
-            closed: queues.closed.is_some(),
-            ..Taken::default()
+        let closed = queues.closed.is_some();
+        let waiting = &mut queues.work;
+        let mut taken = Work {
+            given_back: std::mem::take(&mut waiting.given_back),
+            claims: std::mem::take(&mut waiting.claims),
+            ..Work::default()
         };
-        let mut rows = 0;
-        while let Some(command) = queues.urgent.front() {
-            let single = matches!(command, Command::Enqueue(_));
-            if rows >= limits::GROUP_ROWS_MAX {
-                break;
-            }
-            rows += usize::from(single);
-            taken.urgent.extend(queues.urgent.pop_front());
+        let mut urgent = Budget::group();
+        take_while(&mut waiting.small, &mut taken.small, |_| urgent.spend(1, 0));
+        take_while(&mut waiting.deletions, &mut taken.deletions, |_| {
+            urgent.spend(1, 0)
+        });
+        take_while(&mut waiting.singles, &mut taken.singles, |single| {
+            urgent.spend(single.enqueue.inputs.len(), single.bytes())
+        });
+        let mut ends = Budget::group();
+        take_while(&mut waiting.finishes, &mut taken.finishes, |finish| {
+            ends.spend(finish.finishes.len(), finish.bytes())
+        });
+        if wants_batches {
+            let mut batches = Budget::group();
+            take_while(&mut waiting.batches, &mut taken.batches, |batch| {
+                batches.spend(batch.enqueue.inputs.len(), batch.bytes())
+            });
         }
-        let mut finish_rows = 0;
-        while let Some(finish) = queues.finishes.front() {
-            finish_rows += finish.finishes.len();
-            if finish_rows > limits::GROUP_ROWS_MAX && !taken.finishes.is_empty() {
-                break;
-            }
-            taken.finishes.extend(queues.finishes.pop_front());
-        }
-        taken.batches.extend(queues.batches.drain(..));
-        for command in &taken.urgent {
-            if let Command::Enqueue(enqueue) = command {
-                queues.bytes -= enqueue.bytes();
-            }
-        }
-        for batch in &taken.batches {
-            queues.bytes -= batch.bytes();
-        }
-        taken
+        let left: usize = taken
+            .singles
+            .iter()
+            .chain(&taken.batches)
+            .map(PendingEnqueue::bytes)
+            .sum();
+        queues.bytes -= left;
+        (taken, closed)
     }
 
     /// Fails once the store is closing.
@@ -154,9 +211,8 @@ impl Inbox {
         }
     }
 
-    pub(crate) fn waiting(&self) -> usize {
-        let queues = self.queues.lock();
-        queues.urgent.len() + queues.finishes.len() + queues.batches.len()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queues.lock().work.commands() == 0
     }
 
     /// Refuses everything from now on; what waits is still worked off.
@@ -168,13 +224,64 @@ impl Inbox {
         self.filled.notify_all();
     }
 
-    /// Closes, and lets go of everything that waits: whoever asked hears that the writer is gone.
+    /// Closes, and lets go of everything that waits: whoever asked hears why.
     pub(crate) fn abandon(&self, why: &str) {
         self.close(why);
         let mut queues = self.queues.lock();
-        let waiting = std::mem::take(&mut *queues);
-        queues.closed.clone_from(&waiting.closed);
+        let work = std::mem::take(&mut queues.work);
+        queues.bytes = 0;
+        let why = queues.closed.clone().unwrap_or_default();
         drop(queues);
-        drop(waiting);
+        work.fail(&StoreError::Unavailable { why });
+    }
+}
+
+/// What fits into one group.
+struct Budget {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    fn group() -> Self {
+        Budget {
+            rows: limits::GROUP_ROWS_MAX,
+            bytes: limits::GROUP_BYTES_MAX,
+        }
+    }
+
+    /// Takes from the budget; false once there is nothing left, so that the last one taken may
+    /// go beyond it.
+    fn spend(&mut self, rows: usize, bytes: usize) -> bool {
+        if self.rows == 0 || self.bytes == 0 {
+            return false;
+        }
+        self.rows = self.rows.saturating_sub(rows);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        true
+    }
+}
+
+fn take_while<T>(from: &mut VecDeque<T>, into: &mut VecDeque<T>, mut fits: impl FnMut(&T) -> bool) {
+    while from.front().is_some_and(&mut fits) {
+        into.extend(from.pop_front());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_lets_the_first_through_and_stops_where_it_is_spent() {
+        let mut budget = Budget::group();
+        assert!(
+            budget.spend(limits::GROUP_ROWS_MAX * 5, 1),
+            "a large one goes alone"
+        );
+        assert!(!budget.spend(1, 1));
+        let mut budget = Budget::group();
+        assert!(budget.spend(1, limits::GROUP_BYTES_MAX));
+        assert!(!budget.spend(1, 0));
     }
 }

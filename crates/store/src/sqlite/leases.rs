@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use autom8_model::ready::Span;
 use autom8_model::transition::{AttemptEnd, Circumstances, Decision, settle};
 use autom8_model::{Epoch, RunId, Timestamp, WorkerName, limits};
 use rustc_hash::FxHashSet;
@@ -13,6 +12,7 @@ use super::SqlResult;
 use super::claims::{CoveredRun, LiveClaim};
 use super::finishes::{EndedAttempt, Outcome};
 use super::group::Group;
+use super::memory::span_of;
 use super::operation::Failure;
 use super::writer::Writer;
 use crate::{Reaped, Renewed};
@@ -30,13 +30,21 @@ impl Writer {
         let named: FxHashSet<(RunId, Epoch)> = held.iter().copied().collect();
         let mut renewed = Renewed::default();
         for (run, epoch) in held {
-            let live = self.memory.claims.get(epoch).is_some_and(|claim| {
-                claim.live.worker == *worker && claim.open_run(*run).is_some()
-            });
-            if !live {
-                renewed.lost.push(*run);
-            } else if self.memory.cancel_requested.contains(run) {
-                renewed.cancel.push(*run);
+            let covered = self
+                .memory
+                .claims
+                .get(epoch)
+                .filter(|claim| claim.live.worker == *worker)
+                .and_then(|claim| claim.open_run(*run));
+            match covered {
+                None => renewed.lost.push(*run),
+                Some((_, covered)) => {
+                    let stop = self.memory.cancel_requested.contains(run)
+                        || self.memory.tasks.is_deleted(covered.task);
+                    if stop {
+                        renewed.cancel.push(*run);
+                    }
+                }
             }
         }
         let until = group.now.plus(lease);
@@ -80,7 +88,7 @@ impl Writer {
 
     /// Takes back the runs of leases that ran out.
     pub(crate) fn reap(&mut self, group: &mut Group) -> Result<Reaped, Failure> {
-        let overslept = group.monotonic.since(self.reaped_at) > REAP_GAP_MAX;
+        let overslept = group.monotonic.since(self.reaped_at) > limits::REAP_GAP_MAX;
         self.reaped_at = group.monotonic;
         if overslept {
             // This node stood still, so no heartbeat could reach it: the workers are not to blame.
@@ -200,20 +208,10 @@ impl Writer {
             run_at: None,
         };
         self.put_back(&ended, segment, group)?;
-        self.memory.push_suspect(Span {
-            first: covered.run,
-            count: 1,
-            task: covered.task,
-            rev: covered.rev,
-            attempt: covered.attempt,
-            queued_at: covered.queued_at,
-            inputs: None,
-        });
+        self.memory.push_suspect(span_of(covered, covered.attempt));
         Ok(())
     }
 }
 
 /// What a heartbeat extends a lease by.
 pub(crate) const EXTENSION: Duration = limits::LEASE_DURATION;
-/// A reaper that comes later than this has overslept. It is due every second.
-const REAP_GAP_MAX: Duration = Duration::from_secs(5);

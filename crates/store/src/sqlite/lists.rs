@@ -31,6 +31,7 @@ pub(crate) fn runs(
         .map(|name| shared.tasks.read().ids_of(name.as_str()));
     let mut page = Page {
         shared,
+        hidden: shared.hidden.read().clone(),
         claims: &claims,
         filter,
         tasks: tasks.as_deref(),
@@ -63,6 +64,8 @@ pub(crate) fn runs(
 
 struct Page<'a> {
     shared: &'a Shared,
+    /// Slices that were not whole before the first row was read; they may vanish meanwhile.
+    hidden: Vec<(RunId, RunId)>,
     claims: &'a [Arc<LiveClaim>],
     filter: &'a RunFilter,
     tasks: Option<&'a [TaskId]>,
@@ -232,7 +235,7 @@ impl Page<'_> {
                 self.visits += 1;
                 let head = RunRow::read(row, self.claims)?;
                 let run = head.run;
-                if self.matches(&head) && !self.shared.is_hidden(run) {
+                if self.matches(&head) && !self.is_hidden(run) {
                     if self.found.len() == self.limit {
                         return Ok(false);
                     }
@@ -245,6 +248,13 @@ impl Page<'_> {
             }
         }
         Ok(true)
+    }
+
+    fn is_hidden(&self, run: RunId) -> bool {
+        self.hidden
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&run))
+            || self.shared.is_hidden(run)
     }
 
     fn matches(&self, row: &RunRow<'_, '_>) -> bool {

@@ -78,7 +78,8 @@ impl Memory {
     pub(crate) fn drop_waiting(&mut self, run: RunId, task: TaskId) {
         if self.held.get(&task).is_some_and(|held| held.first == run) {
             self.held.remove(&task);
-        } else {
+        } else if !self.tasks.is_deleted(task) {
+            // What a deleted task left waiting is out of the order already.
             self.ready.drop_run(run);
         }
     }
@@ -123,6 +124,13 @@ impl Memory {
     pub(crate) fn push_delayed(&mut self, run_at: Timestamp, span: Span) {
         self.learn_for(&span);
         self.ready.push_delayed(run_at, span);
+    }
+
+    /// Lets runs go on whose delay is over.
+    pub(crate) fn promote(&mut self, now: Timestamp) {
+        for span in self.ready.take_due(now) {
+            self.push_span(span);
+        }
     }
 
     /// Lets a run wait that may be what killed its worker.
@@ -191,7 +199,7 @@ pub(crate) fn type_index(task_type: TaskType) -> usize {
     }
 }
 
-fn span_of(covered: &CoveredRun, attempt: u16) -> Span {
+pub(crate) fn span_of(covered: &CoveredRun, attempt: u16) -> Span {
     Span {
         first: covered.run,
         count: 1,

@@ -93,6 +93,29 @@ pub fn check_library(version_number: i32) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Looks at a file before anything of it is changed: even switching the journal would mark a
+/// database that belongs to somebody else.
+pub(crate) fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
+    if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+        return Ok(());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let refused = |error: rusqlite::Error| sql_refusal(path, &error);
+    let connection = Connection::open_with_flags(path, flags).map_err(refused)?;
+    let application: i64 = connection
+        .query_row("PRAGMA application_id", [], |row| row.get(0))
+        .map_err(refused)?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(refused)?;
+    if application != schema::APPLICATION_ID && (application != 0 || tables > 0) {
+        return Err(OpenError::Foreign {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
+}
+
 /// A connection that may write. Only the writer thread, checkpoints and backups have one.
 pub(crate) fn open_writable(path: &Path, full: bool) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE

@@ -22,6 +22,14 @@ thread_local! {
     static OWN: RefCell<Vec<(u64, std::sync::Weak<()>, Connection)>> = const { RefCell::new(Vec::new()) };
 }
 
+/// What a scan is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scan {
+    /// The inputs of claimed runs.
+    Inputs,
+    Rows,
+}
+
 pub(crate) struct Readers {
     path: PathBuf,
     /// Tells stores of one process apart, which only tests have more than one of.
@@ -30,6 +38,8 @@ pub(crate) struct Readers {
     alive: Mutex<Option<Arc<()>>>,
     idle: Mutex<Vec<Connection>>,
     scans: Semaphore,
+    /// Inputs of claimed runs: their start must not wait behind lists.
+    inputs: Semaphore,
 }
 
 impl Readers {
@@ -41,6 +51,7 @@ impl Readers {
             alive: Mutex::new(Some(Arc::new(()))),
             idle: Mutex::default(),
             scans: Semaphore::new(SCANS_MAX),
+            inputs: Semaphore::new(SCANS_MAX),
         }
     }
 
@@ -70,10 +81,15 @@ impl Readers {
     /// Reads what may take long, on another thread.
     pub(crate) async fn scan<T: Send + 'static>(
         self: &Arc<Self>,
+        kind: Scan,
         read: impl FnOnce(&Connection) -> SqlResult<T> + Send + 'static,
     ) -> Result<T> {
         let readers = Arc::clone(self);
-        let _permit = self.scans.acquire().await.map_err(|_| closed())?;
+        let permits = match kind {
+            Scan::Inputs => &self.inputs,
+            Scan::Rows => &self.scans,
+        };
+        let _permit = permits.acquire().await.map_err(|_| closed())?;
         let scan = tokio::task::spawn_blocking(move || {
             if readers.alive.lock().is_none() {
                 return Err(closed());
@@ -97,6 +113,7 @@ impl Readers {
     pub(crate) fn close(&self) {
         self.alive.lock().take();
         self.scans.close();
+        self.inputs.close();
         self.idle.lock().clear();
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use autom8_model::run::LogSummary;
-use autom8_model::{Epoch, Run, RunId, RunState, TaskId, Timestamp, Trigger};
+use autom8_model::{Epoch, Run, RunId, RunState, TaskId, TaskName, TaskType, Timestamp, Trigger};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::SqlResult;
@@ -78,9 +78,7 @@ impl<'a, 'statement> RunRow<'a, 'statement> {
         let epoch = |number: i64| (number > super::NO_EPOCH.0).then_some(Epoch(number));
         let tasks = shared.tasks.read();
         let spec = tasks.revision(self.task, self.rev).map(|task| &task.spec);
-        let Some(entry) = tasks.entry(self.task) else {
-            return Err(rusqlite::Error::IntegralValueOutOfRange(1, self.task.0));
-        };
+        let entry = tasks.entry(self.task);
         let (attempt, epoch, started_at, finished_at, run_at) = if self.state.is_terminal() {
             (
                 row.get(12)?,
@@ -104,8 +102,16 @@ impl<'a, 'statement> RunRow<'a, 'statement> {
         let log_bytes: Option<i64> = row.get(18)?;
         Ok(Run {
             id: self.run,
-            task: entry.name.clone(),
-            task_type: spec.map_or(entry.task_type, |spec| spec.action.task_type()),
+            task: match entry {
+                Some(entry) => entry.name.clone(),
+                // Its task is forgotten: history must be readable all the same.
+                None => forgotten_name(self.task)?,
+            },
+            task_type: match (spec, entry) {
+                (Some(spec), _) => spec.action.task_type(),
+                (None, Some(entry)) => entry.task_type,
+                (None, None) => TaskType::Builtin,
+            },
             state: self.state,
             trigger: self.trigger,
             planned_at: time(6)?,
@@ -129,6 +135,12 @@ impl<'a, 'statement> RunRow<'a, 'statement> {
             },
         })
     }
+}
+
+fn forgotten_name(task: TaskId) -> SqlResult<TaskName> {
+    format!("forgotten-{task}")
+        .parse()
+        .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(1, task.0))
 }
 
 /// Finds the segment of a run, asking the registry once more if a table is gone: it may have been
@@ -161,6 +173,10 @@ pub(crate) fn is_missing_table(error: &rusqlite::Error) -> bool {
 }
 
 pub(crate) fn run(connection: &Connection, shared: &Shared, run: RunId) -> SqlResult<Option<Run>> {
+    // Looked at before and after the rows: a slice may vanish, or become whole, in between.
+    if shared.is_hidden(run) {
+        return Ok(None);
+    }
     let claims: Vec<Arc<LiveClaim>> = shared
         .covering(run)
         .map(|(claim, _)| claim)
@@ -246,16 +262,15 @@ pub(crate) fn run_log(
     };
     let mut logs = Vec::with_capacity(places.len());
     for place in places {
-        let damaged = || {
-            let what = format!(
-                "the log of run {run}, attempt {}, is damaged",
-                place.attempt
-            );
-            super::run_log::as_sql_error(std::io::Error::other(what))
+        let damaged = || super::run_log::damaged(format!("run {run}, attempt {}", place.attempt));
+        let stored =
+            super::run_log::read(&shared.directory, segment, place.offset, place.stored_bytes);
+        let frame = match stored {
+            Ok(frame) => frame,
+            // Retention was quicker.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(_) => return Err(damaged()),
         };
-        let frame =
-            super::run_log::read(&shared.directory, segment, place.offset, place.stored_bytes)
-                .map_err(|_| damaged())?;
         logs.push(AttemptLog {
             attempt: place.attempt,
             bytes: super::run_log::unpack(&frame).ok_or_else(damaged)?,

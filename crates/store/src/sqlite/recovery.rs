@@ -43,10 +43,11 @@ pub(crate) enum LoadError {
 pub(crate) struct Loaded {
     memory: Memory,
     tail: Tail,
-    /// Waiting runs of tasks that were deleted just before the end.
+    /// Waiting runs to cancel: of tasks that were deleted, or cancelled as they were given back.
     orphans: VecDeque<Span>,
     /// Receipts whose runs are all settled.
     spent: Vec<Epoch>,
+    unfinished: Vec<Unfinished>,
 }
 
 /// A receipt before its runs are known to be open.
@@ -63,10 +64,10 @@ impl Writer {
     /// First start: builds memory, drops what was never acknowledged and takes back what the dead
     /// had claimed.
     pub(crate) fn recover(&mut self) -> Result<Reaped, LoadError> {
-        drop_unfinished_batches(&self.connection)?;
         self.take_over(load(&self.connection, &*self.clock)?);
         let mut group = Group::at(&*self.clock);
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.delete_unfinished(&mut group)?;
         let reaped = self.take_back_from_the_dead(&mut group)?;
         self.active_segment(&mut group)?;
         self.seal(&mut group)?;
@@ -77,8 +78,23 @@ impl Writer {
     /// After a failed group: memory goes back to what the file says. Claims of this process stay
     /// live, for their runs are still going on.
     pub(crate) fn rebuild(&mut self) -> Result<(), LoadError> {
-        drop_unfinished_batches(&self.connection)?;
         self.take_over(load(&self.connection, &*self.clock)?);
+        Ok(())
+    }
+
+    /// Deletes slices that never became whole. It writes, so it waits for a group: memory must be
+    /// built even where there is no room.
+    pub(crate) fn delete_unfinished(&mut self, group: &mut Group) -> SqlResult<()> {
+        for slice in std::mem::take(&mut self.unfinished) {
+            if let Some(segment) = self.memory.segment_of(slice.first) {
+                super::runs::delete_rows(&self.connection, segment, slice.first, slice.last)?;
+            }
+            self.connection
+                .prepare_cached("DELETE FROM batches WHERE batch = ?1 AND first_id = ?2")?
+                .execute((slice.batch, slice.first.0))?;
+            group.rows += 1;
+            group.hidden_over.push(slice.first);
+        }
         Ok(())
     }
 
@@ -88,6 +104,7 @@ impl Writer {
             tail,
             orphans,
             spent,
+            unfinished,
         } = loaded;
         self.memory = memory;
         for epoch in spent {
@@ -95,7 +112,7 @@ impl Writer {
             let _ = delete_receipt(&self.connection, epoch);
         }
         if !orphans.is_empty() {
-            self.sweeps.push_back(Sweep::at_start(orphans));
+            self.sweeps.push_back(Sweep::unasked(orphans));
         }
         let shared = &self.shared;
         *shared.tasks.write() = self.memory.tasks.clone();
@@ -111,28 +128,34 @@ impl Writer {
             .write()
             .clone_from(&self.memory.cancel_requested);
         *shared.tail.write() = tail;
-        shared.hidden.write().clear();
+        *shared.hidden.write() = unfinished
+            .iter()
+            .map(|slice| (slice.first, slice.last))
+            .collect();
+        self.unfinished = unfinished;
         *shared.totals.write() = self.memory.totals();
     }
 }
 
-/// Slices of batches whose last one is missing were never acknowledged: they go.
-fn drop_unfinished_batches(connection: &Connection) -> SqlResult<()> {
-    let slices: Vec<(i64, i64)> = connection
-        .prepare("SELECT first_id, last_id FROM batches")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<SqlResult<_>>()?;
-    if slices.is_empty() {
-        return Ok(());
-    }
-    let all = segments::load(connection)?;
-    connection.execute_batch("BEGIN IMMEDIATE")?;
-    for (first, last) in slices {
-        if let Some(segment) = segments::find(&all, RunId(first)) {
-            super::runs::delete_rows(connection, segment.id, RunId(first), RunId(last))?;
-        }
-    }
-    connection.execute_batch("DELETE FROM batches; COMMIT")
+/// A slice of a batch whose last one is missing: it was never acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unfinished {
+    batch: i64,
+    first: RunId,
+    last: RunId,
+}
+
+fn load_unfinished(connection: &Connection) -> SqlResult<Vec<Unfinished>> {
+    connection
+        .prepare("SELECT batch, first_id, last_id FROM batches")?
+        .query_map([], |row| {
+            Ok(Unfinished {
+                batch: row.get(0)?,
+                first: RunId(row.get(1)?),
+                last: RunId(row.get(2)?),
+            })
+        })?
+        .collect()
 }
 
 fn load(connection: &Connection, clock: &dyn Clock) -> Result<Loaded, LoadError> {
@@ -145,6 +168,12 @@ fn load(connection: &Connection, clock: &dyn Clock) -> Result<Loaded, LoadError>
     load_tasks(connection, &mut memory)?;
     load_counts(connection, &mut memory)?;
     memory.segments = segments::load(connection)?;
+    let unfinished = load_unfinished(connection)?;
+    memory.next_batch = unfinished
+        .iter()
+        .map(|slice| slice.batch + 1)
+        .max()
+        .unwrap_or(1);
     let receipts = load_receipts(connection)?;
     let mut covering: FxHashMap<RunId, Vec<usize>> = FxHashMap::default();
     for (index, receipt) in receipts.iter().enumerate() {
@@ -164,6 +193,7 @@ fn load(connection: &Connection, clock: &dyn Clock) -> Result<Loaded, LoadError>
             &segment,
             &mut memory,
             now,
+            &unfinished,
             &mut |row, memory| {
                 let receipt = covering.get(&row.run).and_then(|indices| {
                     indices
@@ -176,7 +206,9 @@ fn load(connection: &Connection, clock: &dyn Clock) -> Result<Loaded, LoadError>
                         covered[index].push(row.covered(row.attempt + 1, memory));
                         true
                     }
-                    None if memory.tasks.is_deleted(row.task) => {
+                    None if memory.tasks.is_deleted(row.task)
+                        || memory.cancel_requested.contains(&row.run) =>
+                    {
                         orphans.push_back(row.span());
                         true
                     }
@@ -213,6 +245,7 @@ fn load(connection: &Connection, clock: &dyn Clock) -> Result<Loaded, LoadError>
         tail,
         orphans,
         spent,
+        unfinished,
     })
 }
 
@@ -350,6 +383,7 @@ fn load_open_runs(
     segment: &Segment,
     memory: &mut Memory,
     now: Timestamp,
+    unfinished: &[Unfinished],
     elsewhere: &mut dyn FnMut(&OpenRow, &Memory) -> bool,
 ) -> Result<(), LoadError> {
     let id = segment.id;
@@ -373,6 +407,12 @@ fn load_open_runs(
             settled_epoch: row.get(6)?,
             run_at: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_micros),
         };
+        if unfinished
+            .iter()
+            .any(|slice| (slice.first..=slice.last).contains(&row.run))
+        {
+            continue;
+        }
         open += 1;
         let taken = elsewhere(&row, memory);
         let by_schedule = row.trigger == Trigger::Schedule.code();
@@ -435,7 +475,10 @@ fn load_active(connection: &Connection, memory: &mut Memory) -> Result<Tail, Loa
         [],
         |row| row.get(0),
     )?;
-    let after_last = last.map_or(active.first.0, |last| last + 1);
+    // An id whose row is gone again may stand in the postings already: it is not used anew.
+    let after_last = last
+        .map_or(active.first.0, |last| last + 1)
+        .max(active.posted_through.0 + 1);
     memory.next_run = active.last.map_or(after_last, |last| last.0 + 1);
     if active.last.is_none() {
         active.runs = runs;

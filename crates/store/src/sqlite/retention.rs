@@ -10,8 +10,10 @@ use super::segments::Segment;
 use super::writer::Writer;
 use crate::{RetentionPolicy, RetentionReport};
 
-/// Rows of the fire ledger that one operation drops of each task.
+/// Rows of the fire ledger that one step drops.
 const FIRES_DROPPED_MAX: i64 = 10_000;
+/// Deleted tasks that one step looks at; each costs a look-up a segment.
+const TASKS_FORGOTTEN_MAX: i64 = 100;
 /// Free pages given back to the file system in one go (4 KiB each).
 const PAGES_FREED_MAX: usize = 2_000;
 
@@ -74,38 +76,58 @@ impl Writer {
                  LIMIT ?3)",
         )?;
         for task in tasks {
-            dropped += delete.execute((task, before.as_micros(), FIRES_DROPPED_MAX))? as u64;
+            if dropped >= FIRES_DROPPED_MAX {
+                break;
+            }
+            let room = FIRES_DROPPED_MAX - dropped;
+            dropped += delete.execute((task, before.as_micros(), room))? as i64;
         }
-        Ok(dropped)
+        Ok(dropped.unsigned_abs())
     }
 
-    /// A deleted task is forgotten once no segment is left that was open in its lifetime.
+    /// Forgets deleted tasks of which no run is left, as the postings tell.
     fn forget_deleted_tasks(&mut self) -> SqlResult<()> {
-        let Some(oldest) = self
-            .memory
-            .segments
-            .first()
-            .map(|segment| segment.opened_at)
-        else {
-            return Ok(());
-        };
-        let gone: Vec<i64> = self
+        let deleted: Vec<i64> = self
             .connection
-            .prepare_cached("SELECT id FROM tasks WHERE deleted_at < ?1")?
-            .query_map([oldest.as_micros()], |row| row.get(0))?
+            .prepare_cached(
+                "SELECT id FROM tasks WHERE deleted_at IS NOT NULL ORDER BY id LIMIT ?1",
+            )?
+            .query_map([TASKS_FORGOTTEN_MAX], |row| row.get(0))?
             .collect::<SqlResult<_>>()?;
-        for id in gone {
+        for id in deleted {
+            if self.has_runs(TaskId(id))? {
+                continue;
+            }
             for statement in [
                 "DELETE FROM fires WHERE task_id = ?1",
                 "DELETE FROM task_revs WHERE task_id = ?1",
                 "DELETE FROM tasks WHERE id = ?1",
             ] {
-                self.connection.execute(statement, [id])?;
+                self.connection.prepare_cached(statement)?.execute([id])?;
             }
             self.memory.tasks.forget(TaskId(id));
             self.shared.tasks.write().forget(TaskId(id));
         }
         Ok(())
+    }
+
+    fn has_runs(&self, task: TaskId) -> SqlResult<bool> {
+        if self.shared.tail.read().of(task).next().is_some() {
+            return Ok(true);
+        }
+        for segment in &self.memory.segments {
+            let posted = self
+                .connection
+                .prepare_cached(&format!(
+                    "SELECT 1 FROM postings_{} WHERE task_id = ?1 LIMIT 1",
+                    segment.id
+                ))?
+                .exists([task.0])?;
+            if posted {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Gives free pages back to the file system; false when none are left.

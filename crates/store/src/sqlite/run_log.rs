@@ -16,6 +16,8 @@ use flate2::Compression;
 use super::segments::Segment;
 
 const HEADER_BYTES: usize = 8;
+/// Outcomes come for few segments at a time.
+const OPEN_FILES_MAX: usize = 8;
 
 pub(crate) fn directory(data: &Path) -> PathBuf {
     data.join("logs")
@@ -55,8 +57,22 @@ pub(crate) fn unpack(frame: &[u8]) -> Option<Vec<u8>> {
     Some(output)
 }
 
-/// A failure of a log file as one of the database: a group fails with either.
-pub(crate) fn as_sql_error(error: std::io::Error) -> rusqlite::Error {
+/// A log that cannot be opened or appended to: its group fails, and may do better next time.
+pub(crate) fn append_failed(error: std::io::Error) -> rusqlite::Error {
+    failed(&error, rusqlite::ffi::SQLITE_CANTOPEN)
+}
+
+/// A log that cannot be synced: what is on the disk is not known any more, as with the database.
+pub(crate) fn sync_failed(error: std::io::Error) -> rusqlite::Error {
+    failed(&error, rusqlite::ffi::SQLITE_IOERR)
+}
+
+/// A log that is not what was written.
+pub(crate) fn damaged(what: String) -> rusqlite::Error {
+    failed(&std::io::Error::other(what), rusqlite::ffi::SQLITE_CORRUPT)
+}
+
+fn failed(error: &std::io::Error, code: i32) -> rusqlite::Error {
     use std::io::ErrorKind;
     let full = matches!(
         error.kind(),
@@ -65,7 +81,7 @@ pub(crate) fn as_sql_error(error: std::io::Error) -> rusqlite::Error {
     let code = if full {
         rusqlite::ffi::SQLITE_FULL
     } else {
-        rusqlite::ffi::SQLITE_IOERR
+        code
     };
     rusqlite::Error::SqliteFailure(
         rusqlite::ffi::Error::new(code),
@@ -129,9 +145,12 @@ impl LogFiles {
     /// Appends a frame and says where it lies. It is durable after [`LogFiles::sync`].
     pub(crate) fn append(&mut self, segment: i64, frame: &[u8]) -> std::io::Result<u64> {
         if !self.open.contains_key(&segment) {
-            // Outcomes come for few segments at a time; old files need not stay open.
-            if self.open.len() >= 8 {
-                self.open.pop_first();
+            if self.open.len() >= OPEN_FILES_MAX
+                && let Some((evicted, log)) = self.open.pop_first()
+                && self.dirty.contains(&evicted)
+            {
+                log.file.sync_data()?;
+                self.dirty.retain(|segment| *segment != evicted);
             }
             let directory = directory(&self.data);
             std::fs::create_dir_all(&directory)?;

@@ -84,28 +84,20 @@ impl Writer {
         group: &mut Group,
     ) -> SqlResult<()> {
         let PendingEnqueue { enqueue, reply } = pending;
-        let accepted = match self.acceptable(&enqueue.task) {
-            Ok(task) => {
-                let (first, last) = self.insert_waiting(
-                    &task,
-                    enqueue.trigger,
-                    &enqueue.inputs,
-                    None,
-                    None,
-                    group,
-                )?;
-                Ok(Enqueued {
-                    ids: vec![(first, last)],
-                })
-            }
-            Err(error) => Err(error),
-        };
-        group.answer(move |failed| {
-            let _ = reply.send(match failed {
-                Some(error) => Err(error.clone()),
-                None => accepted,
-            });
+        let accepted = self.acceptable(&enqueue.task).map(|task| {
+            self.insert_waiting(&task, enqueue.trigger, &enqueue.inputs, None, None, group)
         });
+        let answer = match accepted {
+            Ok(Ok((first, last))) => Ok(Enqueued {
+                ids: vec![(first, last)],
+            }),
+            Ok(Err(error)) => {
+                let _ = reply.send(Err(self.store_error(&error)));
+                return Err(error);
+            }
+            Err(refused) => Err(refused),
+        };
+        group.answer_with(reply, answer);
         Ok(())
     }
 
@@ -339,13 +331,7 @@ enum Slice {
 
 impl BatchInProgress {
     fn answer_with(self, answer: Result<Enqueued>, group: &mut Group) {
-        let reply = self.pending.reply;
-        group.answer(move |failed| {
-            let _ = reply.send(match failed {
-                Some(error) => Err(error.clone()),
-                None => answer,
-            });
-        });
+        group.answer_with(self.pending.reply, answer);
     }
 }
 

@@ -130,6 +130,9 @@ impl TaskTable {
         });
         entry.task_type = task.spec.action.task_type();
         entry.revs.insert(task.rev, task.clone());
+        entry.revs = entry
+            .revs
+            .split_off(&task.rev.saturating_sub(super::tasks::REVS_KEPT));
         self.by_name.insert(task.spec.name.clone(), task.id);
         entry.current = Some(task);
     }

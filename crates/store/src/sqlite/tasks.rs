@@ -7,28 +7,29 @@ use autom8_model::ready::Span;
 use autom8_model::{RunId, RunState, Task, TaskId, TaskName, TaskSpec, limits};
 
 use super::SqlResult;
+use super::claims::CoveredRun;
 use super::finishes::Outcome;
 use super::group::{Group, TaskChange};
-use super::inbox::Reply;
+use super::inbox::{PendingDeletion, Reply};
 use super::operation::Failure;
 use super::writer::Writer;
 use crate::{DeletedTask, StoreError};
 
 /// Old revisions kept of a task: a run that is queued longer than this many changes takes the
 /// oldest that is left.
-const REVS_KEPT: u32 = 100;
+pub(crate) const REVS_KEPT: u32 = 100;
 
 /// Waiting runs of a deleted task, cancelled slice by slice; the deletion is answered with the
 /// last one.
 pub(crate) struct Sweep {
     spans: VecDeque<Span>,
     deleted: DeletedTask,
-    /// `None` at start, where nobody asked.
+    /// `None` where nobody waits for it.
     reply: Option<Reply<DeletedTask>>,
 }
 
 impl Sweep {
-    pub(crate) fn at_start(spans: VecDeque<Span>) -> Self {
+    pub(crate) fn unasked(spans: VecDeque<Span>) -> Self {
         Sweep {
             spans,
             deleted: DeletedTask {
@@ -102,8 +103,9 @@ impl Writer {
             } else {
                 current.anchor_at
             },
+            // Even if the clock stood wrong before: the ledger's key forbids a second run.
             fired_through: if rescheduled || resumed {
-                group.now.max(current.fired_through)
+                group.now
             } else {
                 current.fired_through
             },
@@ -116,6 +118,9 @@ impl Writer {
         self.connection
             .prepare_cached("DELETE FROM task_revs WHERE task_id = ?1 AND rev < ?2")?
             .execute((task.id.0, i64::from(task.rev.saturating_sub(REVS_KEPT))))?;
+        self.memory
+            .ready
+            .forget(task.id, task.rev.saturating_sub(REVS_KEPT));
         Ok(self.put_task(task, group))
     }
 
@@ -133,7 +138,7 @@ impl Writer {
         task.spec.enabled = enabled;
         task.updated_at = group.now;
         if enabled {
-            task.fired_through = group.now.max(task.fired_through);
+            task.fired_through = group.now;
         }
         self.update_row(&task)?;
         Ok(self.put_task(task, group))
@@ -142,22 +147,25 @@ impl Writer {
     /// Marks a task as deleted and starts to cancel what waits of it. Answered by the sweep.
     pub(crate) fn delete_task(
         &mut self,
-        name: &TaskName,
-        reply: Reply<DeletedTask>,
+        deletion: PendingDeletion,
         group: &mut Group,
     ) -> SqlResult<()> {
-        let Ok(task) = self.living_task(name) else {
-            let missing = StoreError::NotFound {
-                what: format!("task {name}"),
-            };
-            group.answer(move |failed| {
-                let _ = reply.send(Err(failed.cloned().unwrap_or(missing)));
-            });
-            return Ok(());
+        let PendingDeletion { name, reply } = deletion;
+        let task = match self.living_task(&name) {
+            Ok(task) => task,
+            Err(missing) => {
+                group.answer_with(reply, Err(missing));
+                return Ok(());
+            }
         };
-        self.connection
-            .prepare_cached("UPDATE tasks SET deleted_at = ?2 WHERE id = ?1")?
-            .execute((task.id.0, group.now.as_micros()))?;
+        let deleted = self
+            .connection
+            .prepare_cached("UPDATE tasks SET deleted_at = ?2 WHERE id = ?1")
+            .and_then(|mut update| update.execute((task.id.0, group.now.as_micros())));
+        if let Err(error) = deleted {
+            let _ = reply.send(Err(self.store_error(&error)));
+            return Err(error);
+        }
         group.rows += 1;
         group.tasks.push(TaskChange::Delete(task.id));
         self.memory.tasks.delete(task.id);
@@ -211,12 +219,18 @@ impl Writer {
     }
 
     fn cancel_span(&mut self, span: &Span, group: &mut Group) -> SqlResult<()> {
-        let task_type = match self.memory.tasks.revision(span.task, span.rev) {
-            Some(task) => task.spec.action.task_type(),
-            None => return Ok(()),
+        let Some(task) = self.memory.tasks.revision(span.task, span.rev) else {
+            return Ok(());
+        };
+        let task_type = task.spec.action.task_type();
+        let why = if self.memory.tasks.is_deleted(span.task) {
+            "the task was deleted"
+        } else {
+            "cancelled while it waited"
         };
         let mut outcomes = Vec::with_capacity(span.count as usize);
         let mut segment = 0;
+        let mut ended = Vec::new();
         for run in (0..i64::from(span.count)).map(|offset| RunId(span.first.0 + offset)) {
             let Some(home) = self.memory.segment_of(run) else {
                 continue;
@@ -224,6 +238,11 @@ impl Writer {
             if home != segment {
                 self.append(segment, &mut outcomes, &mut Vec::new())?;
                 segment = home;
+                ended = self.ended_between(home, run, span.last())?;
+            }
+            // Somebody may have cancelled it by itself while its turn had not come.
+            if ended.binary_search(&run).is_ok() {
+                continue;
             }
             outcomes.push(Outcome {
                 run,
@@ -233,13 +252,30 @@ impl Writer {
                 started_at: None,
                 finished_at: group.now,
                 result: None,
-                error: Some("the task was deleted"),
+                error: Some(why),
             });
-            group.count_end(task_type, RunState::Cancelled);
             group.rows += 1;
-            self.memory.forget_open(run, span.task, home);
+            let covered = CoveredRun {
+                run,
+                attempt: span.attempt,
+                task: span.task,
+                rev: span.rev,
+                task_type,
+                queued_at: span.queued_at,
+            };
+            self.settle_ended(&covered, RunState::Cancelled, home, group)?;
         }
         self.append(segment, &mut outcomes, &mut Vec::new())
+    }
+
+    /// Runs of a stretch that have an outcome, ascending.
+    fn ended_between(&self, segment: i64, first: RunId, last: RunId) -> SqlResult<Vec<RunId>> {
+        self.connection
+            .prepare_cached(&format!(
+                "SELECT id FROM outcomes_{segment} WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
+            ))?
+            .query_map((first.0, last.0), |row| Ok(RunId(row.get(0)?)))?
+            .collect()
     }
 
     pub(crate) fn living_task(&self, name: &TaskName) -> Result<Arc<Task>, StoreError> {

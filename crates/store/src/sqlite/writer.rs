@@ -12,46 +12,30 @@ use std::sync::Arc;
 
 use std::time::Duration;
 
-use autom8_model::{BootId, Clock, Epoch, Monotonic, RunId, RunState, TaskName, TaskType, limits};
+use autom8_model::{BootId, Clock, Epoch, Monotonic, RunId, RunState, TaskType, limits};
 use rusqlite::Connection;
 
 use super::SqlResult;
 use super::checkpoint::{Checkpoints, WalIndex};
 use super::claims::PendingClaim;
 use super::group::{Group, TaskChange};
-use super::inbox::{Command, Inbox, PendingFinish, Reply, Taken};
+use super::inbox::{Inbox, Work};
 use super::memory::Memory;
 use super::operation::{Failure, SmallWrite};
+use super::recovery::Unfinished;
 use super::run_log::LogFiles;
-use super::runs::{BatchInProgress, PendingEnqueue};
+use super::runs::BatchInProgress;
 use super::segments;
 use super::shared::Shared;
 use super::tasks::Sweep;
-use crate::{DeletedTask, RetentionPolicy, StoreError, StoreObserver, TypeTotals};
+use crate::{RetentionPolicy, StoreError, StoreObserver, TypeTotals};
 
 /// The longest the writer waits for something to do.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
+/// A wait for a run that is due is not cut finer.
+const RUN_AT_GRAIN: Duration = Duration::from_micros(100);
 /// Rows of batches that a group takes even when finishes alone would fill it.
 const BATCH_ROWS_MIN: usize = limits::GROUP_ROWS_MAX / 4;
-
-/// What one group has to do, by kind, in the order in which it is done.
-struct Work {
-    given_back: Vec<Epoch>,
-    small: Vec<Box<dyn SmallWrite>>,
-    deletions: Vec<(TaskName, Reply<DeletedTask>)>,
-    singles: Vec<PendingEnqueue>,
-    finishes: Vec<PendingFinish>,
-}
-
-impl Work {
-    fn commands(&self) -> usize {
-        self.given_back.len()
-            + self.small.len()
-            + self.deletions.len()
-            + self.singles.len()
-            + self.finishes.len()
-    }
-}
 
 pub(crate) struct Writer {
     pub(crate) connection: Connection,
@@ -66,109 +50,92 @@ pub(crate) struct Writer {
     pub(crate) pending_claims: Vec<PendingClaim>,
     pub(crate) batches: VecDeque<BatchInProgress>,
     pub(crate) sweeps: VecDeque<Sweep>,
+    /// Leases to give back; kept until a commit says that it is done.
+    pub(crate) given_back: Vec<Epoch>,
+    /// Slices of batches that never became whole: to be deleted, and hidden until then.
+    pub(crate) unfinished: Vec<Unfinished>,
     pub(crate) reaped_at: Monotonic,
     pub(crate) closing: bool,
+    /// Nothing may be promised any more.
+    pub(crate) dead: bool,
     pub(crate) wal: WalIndex,
     pub(crate) checkpoints: Arc<Checkpoints>,
 }
 
 impl Writer {
-    /// Runs until the inbox is closed and everything in it is answered.
+    /// Runs until the inbox is closed and everything in it is answered, or until nothing may be
+    /// promised any more.
     pub(crate) fn run(mut self) {
-        loop {
+        while !self.dead {
             let wait = self.wait();
-            let taken = self.inbox.take(wait);
-            self.closing = taken.closed;
-            self.write(taken);
+            let (work, closed) = self.inbox.take(wait, self.batches.is_empty());
+            self.closing = closed;
+            self.write(work);
             if self.checkpoints.has_tail() {
                 super::checkpoint::take_tail(&self.connection);
             }
-            if self.closing
-                && self.batches.is_empty()
-                && self.sweeps.is_empty()
-                && self.inbox.waiting() == 0
-            {
-                break;
+            if self.closing && !self.has_more() && self.inbox.is_empty() {
+                // With the log folded into the file, the next start has nothing to replay.
+                let _ = self
+                    .connection
+                    .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+                return;
             }
         }
-        // With the log folded into the file, the next start has nothing to replay.
-        let _ = self
-            .connection
-            .execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+
+    /// Whether work that was begun goes on in the next group.
+    fn has_more(&self) -> bool {
+        !self.batches.is_empty() || !self.sweeps.is_empty()
     }
 
     /// How long nothing can be due.
-    fn wait(&mut self) -> Duration {
-        if !self.batches.is_empty() || !self.sweeps.is_empty() {
+    fn wait(&self) -> Duration {
+        if self.has_more() {
             return Duration::ZERO;
         }
-        if self.pending_claims.is_empty() {
-            return IDLE_WAIT;
-        }
         match self.memory.ready.next_run_at() {
-            Some(run_at) => run_at
+            Some(run_at) if !self.pending_claims.is_empty() => run_at
                 .since(self.clock.now())
-                .clamp(Duration::from_micros(100), IDLE_WAIT),
-            None => IDLE_WAIT,
+                .clamp(RUN_AT_GRAIN, IDLE_WAIT),
+            _ => IDLE_WAIT,
         }
     }
 
-    fn write(&mut self, taken: Taken) {
-        let mut small = Vec::new();
-        let mut singles = Vec::new();
-        let mut given_back = Vec::new();
-        let mut deletions = Vec::new();
-        for command in taken.urgent {
-            match command {
-                Command::Small(write) => small.push(write),
-                Command::Enqueue(enqueue) => singles.push(enqueue),
-                Command::Claim(claim) => self.pending_claims.push(claim),
-                Command::GiveBack(epoch) => given_back.push(epoch),
-                Command::DeleteTask(name, reply) => deletions.push((name, reply)),
-                Command::Finish(_) => {}
-            }
-        }
-        let work = Work {
-            small,
-            singles,
-            given_back,
-            deletions,
-            finishes: taken.finishes,
-        };
+    fn write(&mut self, mut work: Work) {
+        self.pending_claims.append(&mut work.claims);
+        self.given_back.append(&mut work.given_back);
         self.batches
-            .extend(taken.batches.into_iter().map(BatchInProgress::new));
-        self.memory.ready.promote(self.clock.now());
-
-        if work.commands() == 0
-            && self.batches.is_empty()
-            && self.sweeps.is_empty()
-            && self.memory.ready.is_empty()
-        {
+            .extend(work.batches.drain(..).map(BatchInProgress::new));
+        self.memory.promote(self.clock.now());
+        let commands = work.writes() + self.given_back.len() + self.batches.len();
+        if commands == 0 && self.sweeps.is_empty() && self.memory.ready.is_empty() {
             return self.drop_unwanted_claims();
         }
         let mut group = Group::at(&*self.clock);
         let started = self.clock.monotonic();
-        let waiting = work.commands() + self.batches.len();
-        if waiting > 0 {
-            self.observer.waiting(waiting);
+        if commands > 0 {
+            self.observer.waiting(commands);
         }
+        let before = self.connection.total_changes();
         let written = self
             .connection
             .execute_batch("BEGIN IMMEDIATE")
-            .and_then(|()| self.fill(&mut group, work))
+            .and_then(|()| self.fill(&mut group, &mut work))
             .and_then(|()| self.seal(&mut group));
         match written {
             Ok(()) => {
-                if group.rows > 0 {
+                // A group that changed nothing was not synced: its time would flatter the disk.
+                if self.connection.total_changes() > before {
                     let took = self.clock.monotonic().since(started);
                     self.observer.commit(took.as_micros() as u64, group.rows);
-                    if let Some(frames) = self.wal.frames() {
-                        self.checkpoints.log_grew(frames);
-                    }
+                }
+                if let Some(frames) = self.wal.frames() {
+                    self.checkpoints.log_grew(frames);
                 }
                 self.publish(group);
             }
-            Err(error) => self.give_up(group, &error),
+            Err(error) => self.give_up(group, work, &error),
         }
     }
 
@@ -182,20 +149,22 @@ impl Writer {
         self.pending_claims.retain(PendingClaim::is_wanted);
     }
 
-    fn fill(&mut self, group: &mut Group, work: Work) -> SqlResult<()> {
-        for epoch in work.given_back {
+    /// Does the work of a group. What a failure leaves in `work` was not begun.
+    fn fill(&mut self, group: &mut Group, work: &mut Work) -> SqlResult<()> {
+        self.delete_unfinished(group)?;
+        for epoch in self.given_back.clone() {
             self.give_back(epoch, group)?;
         }
-        for write in work.small {
+        while let Some(write) = work.small.pop_front() {
             self.apply(group, write)?;
         }
-        for (name, reply) in work.deletions {
-            self.delete_task(&name, reply, group)?;
+        while let Some(deletion) = work.deletions.pop_front() {
+            self.delete_task(deletion, group)?;
         }
-        for enqueue in work.singles {
+        while let Some(enqueue) = work.singles.pop_front() {
             self.enqueue_whole(enqueue, group)?;
         }
-        for finish in work.finishes {
+        while let Some(finish) = work.finishes.pop_front() {
             self.finish(finish, group)?;
         }
         let room = limits::GROUP_ROWS_MAX
@@ -281,7 +250,7 @@ impl Writer {
         }
         self.close_settled_segments(group)?;
         // The bytes that rows point to come before the rows.
-        self.logs.sync().map_err(super::run_log::as_sql_error)?;
+        self.logs.sync().map_err(super::run_log::sync_failed)?;
         self.connection.execute_batch("COMMIT")
     }
 
@@ -348,31 +317,35 @@ impl Writer {
             // A file that stays is dead weight, not damage; the next start sweeps it up.
             let _ = std::fs::remove_file(super::run_log::path(&self.shared.directory, segment));
         }
+        self.given_back
+            .retain(|epoch| !group.given_back.contains(epoch));
         for answer in group.answers {
             answer(None);
         }
     }
 
     /// Nothing of the group happened: memory goes back to what the file says, and everyone hears.
-    fn give_up(&mut self, group: Group, error: &rusqlite::Error) {
+    fn give_up(&mut self, group: Group, work: Work, error: &rusqlite::Error) {
         let told = self.store_error(error);
         tracing::error!(error = %error, "a commit group failed");
         let _ = self.connection.execute_batch("ROLLBACK");
-        for batch in std::mem::take(&mut self.batches) {
-            batch.fail(&told);
-        }
+        // The rebuild begins those of deleted tasks anew, with nobody to answer.
         for sweep in std::mem::take(&mut self.sweeps) {
             sweep.fail(&told);
         }
-        let fatal = is_fatal(error) || self.rebuild().is_err();
+        if is_fatal(error) || self.rebuild().is_err() {
+            // After a failed sync the file may lack what memory has: nothing more is promised
+            // from here on. A restart reads what is really there.
+            self.dead = true;
+            self.inbox
+                .abandon(&format!("the database failed ({error}); restart autom8"));
+        }
         for answer in group.answers {
             answer(Some(&told));
         }
-        if fatal {
-            // After a failed sync the file may lack what memory has: nothing more is promised
-            // from here on. A restart reads what is really there.
-            self.inbox
-                .close(&format!("the database failed ({error}); restart autom8"));
+        work.fail(&told);
+        for batch in std::mem::take(&mut self.batches) {
+            batch.fail(&told);
         }
     }
 
