@@ -48,8 +48,8 @@ pub use open::check_library;
 
 use crate::error::OpenError;
 use crate::{
-    Finish, Lease, Reaped, Result, RetentionPolicy, RunInput, Statement, Store, StoreError,
-    StoreInfo, StoreObserver,
+    Finish, Lease, Reaped, Result, RetentionPolicy, RunInput, Statement, StoreError, StoreInfo,
+    StoreObserver,
 };
 use checkpoint::{Checkpointer, Checkpoints};
 use group::Group;
