@@ -6,6 +6,7 @@
 //! another origin. Proxies of the environment are not used: a proxy would connect for us, to
 //! addresses that nobody has checked.
 
+mod answer;
 pub mod network;
 mod resolver;
 mod retry_after;
@@ -22,9 +23,9 @@ use autom8_model::{Action, Random, TaskType, limits};
 use parking_lot::Mutex;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Url};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
+use self::answer::result_json;
 use self::network::{NetworkPolicy, Refusal};
 use self::resolver::CheckedResolver;
 use crate::executor::{Ended, Executor, RunContext};
@@ -34,18 +35,6 @@ const REDIRECTS_MAX: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes of an answer that are read; the rest is left unread and its connection closed.
 const ANSWER_BYTES_MAX: usize = limits::RUN_LOG_BYTES_MAX;
-/// Bytes of an answer's body that the result keeps, so that status, headers and the escapes of
-/// JSON fit into the limit as well.
-const RESULT_BODY_BYTES_MAX: usize = limits::RESULT_BYTES_MAX / 2;
-/// Headers of an answer that are worth keeping and are no secrets.
-const HEADERS_KEPT: [HeaderName; 6] = [
-    header::CONTENT_TYPE,
-    header::DATE,
-    header::ETAG,
-    header::LAST_MODIFIED,
-    header::LOCATION,
-    header::RETRY_AFTER,
-];
 /// What of a task's headers may follow a redirect to another origin. Everything else may be a
 /// secret under a name of its own, e.g. `X-Api-Key`.
 const HEADERS_FOR_ANYONE: [HeaderName; 4] = [
@@ -432,29 +421,6 @@ fn retry_advice(status: StatusCode, headers: &HeaderMap) -> RetryAdvice {
         }
         _ => RetryAdvice::Never,
     }
-}
-
-/// `{"status","headers","body"}`; a body of JSON is kept as JSON, any other as text. One that is
-/// too long is cut, and `"truncated": true` says so.
-fn result_json(status: StatusCode, headers: &HeaderMap, body: &[u8], whole: bool) -> Vec<u8> {
-    let kept: serde_json::Map<String, Value> = HEADERS_KEPT
-        .iter()
-        .filter_map(|name| Some((name.to_string(), headers.get(name)?.to_str().ok()?.into())))
-        .collect();
-    let whole = whole && body.len() <= RESULT_BODY_BYTES_MAX;
-    let body = match serde_json::from_slice::<Value>(body) {
-        _ if body.is_empty() => Value::Null,
-        Ok(json) if whole => json,
-        _ => {
-            let head = &body[..body.len().min(RESULT_BODY_BYTES_MAX)];
-            Value::String(String::from_utf8_lossy(head).into_owned())
-        }
-    };
-    let mut result = serde_json::json!({"status": status.as_u16(), "headers": kept, "body": body});
-    if !whole {
-        result["truncated"] = Value::Bool(true);
-    }
-    result.to_string().into_bytes()
 }
 
 #[cfg(test)]

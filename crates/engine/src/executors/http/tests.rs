@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -344,7 +344,7 @@ async fn a_long_answer_is_cut_and_says_so() {
         let ended = get(&site.url(path)).await;
         let kept = result(&ended);
         assert_eq!(kept["truncated"], true);
-        assert_eq!(kept["body"].as_str().unwrap().len(), RESULT_BODY_BYTES_MAX);
+        assert_eq!(kept["body"].as_str().unwrap().len(), answer::BODY_BYTES_MAX);
         let Ended::Completed {
             result: Some(bytes),
         } = ended
