@@ -3,11 +3,14 @@
 //! The child leads a process group of its own, and nothing outlives its run: at the end, at a
 //! stop and when the attempt is dropped the whole group goes, and so does what slipped out of it
 //! with `setsid` or a double fork. It inherits a short list of environment variables and none of
-//! the server's secrets. The kernel kills it if the server dies.
+//! the server's secrets. If the server dies the kernel kills it, and the next server ends what it
+//! had started.
 
 mod family;
 mod spawner;
 mod strays;
+mod survivors;
+mod table;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -56,8 +59,9 @@ const INPUT_PREFIX: &str = "autom8-input-";
 pub struct ProcessConfig {
     /// Off means that every process run fails with a message that names the switch.
     pub enabled: bool,
-    /// A directory of the server's own for the files that hold the inputs of running runs; it
-    /// must exist. Leftovers of a crash are removed at start.
+    /// A directory for the files that hold the inputs of running runs; it must exist, and no other
+    /// living server may use it, as what was left there by a crash is removed at start: files and
+    /// processes.
     pub input_directory: PathBuf,
 }
 
@@ -71,22 +75,25 @@ pub struct ProcessExecutor {
 }
 
 impl ProcessExecutor {
+    /// Ends what runs of an earlier server have left behind, which blocks for as long as that
+    /// takes: milliseconds, or 5 s if the kernel cannot end one of them. It does so while process
+    /// tasks are off, too, since they may have been on before.
     pub fn new(config: ProcessConfig) -> Self {
-        if config.enabled {
-            if let Err(error) =
+        if config.enabled
+            && let Err(error) =
                 rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-            {
-                tracing::warn!(%error, "orphans of process tasks cannot be adopted");
-            }
-            remove_leftovers(&config.input_directory);
+        {
+            tracing::warn!(%error, "orphans of process tasks cannot be adopted");
         }
+        end_survivors(&config.input_directory);
+        remove_leftovers(&config.input_directory);
         ProcessExecutor {
             config,
             spawner: Spawner::default(),
         }
     }
 
-    fn command(&self, action: &ProcessAction, context: &RunContext, input: &Path) -> Command {
+    fn command(action: &ProcessAction, context: &RunContext, mark: Mark, input: &Path) -> Command {
         let (program, arguments) = action
             .argv
             .split_first()
@@ -97,8 +104,7 @@ impl ProcessExecutor {
             .env_clear()
             .envs(inherited(std::env::vars_os()))
             .envs(&action.env)
-            .env("AUTOM8_RUN_ID", context.run.to_string())
-            .env("AUTOM8_ATTEMPT", context.attempt.to_string())
+            .envs(mark)
             .env("AUTOM8_TASK", context.task.spec.name.as_str())
             .env("AUTOM8_INPUT_FILE", input)
             .stdin(if action.stdin.is_some() {
@@ -115,21 +121,21 @@ impl ProcessExecutor {
     }
 
     async fn run(&self, action: &ProcessAction, context: &RunContext) -> Ended {
-        let input = match write_input(&self.config.input_directory, context.input_bytes()) {
-            Ok(input) => input,
+        let directory = &self.config.input_directory;
+        let written = write_input(directory, context.input_bytes());
+        let (input, mark) = match written.and_then(|input| Ok((input, mark(directory, context)?))) {
+            Ok(written) => written,
             Err(error) => {
-                let directory = self.config.input_directory.display();
+                let directory = directory.display();
                 return Ended::failed(format!(
                     "the input cannot be written in {directory}: {error}"
                 ));
             }
         };
-        let mark = vec![
-            format!("AUTOM8_RUN_ID={}", context.run),
-            format!("AUTOM8_ATTEMPT={}", context.attempt),
-        ];
-        let command = self.command(action, context, input.path());
-        let mut family = match self.spawner.spawn(command, mark).await {
+        let entries = mark.iter().map(|(name, value)| format!("{name}={value}"));
+        let entries = entries.collect();
+        let command = Self::command(action, context, mark, input.path());
+        let mut family = match self.spawner.spawn(command, entries).await {
             Ok(family) => family,
             Err(error) => return cannot_start(action, &error),
         };
@@ -208,6 +214,17 @@ impl Executor for ProcessExecutor {
     }
 }
 
+/// The variables by which whatever a run starts is known as its own.
+type Mark = [(&'static str, String); 3];
+
+fn mark(directory: &Path, context: &RunContext) -> io::Result<Mark> {
+    Ok([
+        (survivors::OWNER, survivors::owner(directory)?),
+        ("AUTOM8_RUN_ID", context.run.to_string()),
+        ("AUTOM8_ATTEMPT", context.attempt.to_string()),
+    ])
+}
+
 fn inherited(
     environment: impl Iterator<Item = (OsString, OsString)>,
 ) -> HashMap<OsString, OsString> {
@@ -228,6 +245,28 @@ fn write_input(directory: &Path, input: &[u8]) -> io::Result<NamedTempFile> {
         .tempfile_in(directory)?;
     file.write_all(if input.is_empty() { b"null" } else { input })?;
     Ok(file)
+}
+
+fn end_survivors(directory: &Path) {
+    let swept = match survivors::owner(directory) {
+        Ok(owner) => survivors::end(&owner),
+        // There is no such directory, and so nothing that was started for it.
+        Err(_) => return,
+    };
+    if swept.ended > 0 {
+        tracing::info!(
+            processes = swept.ended,
+            "ended what runs of a server that was killed had left behind"
+        );
+    }
+    if swept.left > 0 {
+        tracing::warn!(
+            processes = swept.left,
+            "processes of a server that was killed live on beside their runs: end those with \
+             {} in their environment by hand",
+            survivors::OWNER
+        );
+    }
 }
 
 fn remove_leftovers(directory: &Path) {

@@ -6,13 +6,13 @@
 //! reaped: nothing short of a container holds a process that wants to get away.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, WaitOptions, getpgrp, getpid, kill_process, waitpid};
 
+use super::table::{Stat, children, is_marked, with_descendants};
 use crate::timer;
 
 /// Rounds of looking for more: a stray may fork while it is looked for.
@@ -105,77 +105,4 @@ fn reap_if_dead(pid: Pid, stat: &Stat) -> bool {
         let _ = waitpid(Some(pid), WaitOptions::NOHANG);
     }
     true
-}
-
-fn with_descendants(pid: Pid) -> Vec<Pid> {
-    let mut found = vec![pid];
-    let mut next = 0;
-    while let Some(parent) = found.get(next).copied() {
-        next += 1;
-        for child in children(parent) {
-            if !found.contains(&child) {
-                found.push(child);
-            }
-        }
-    }
-    found
-}
-
-/// The children of all threads of a process, by the kernel's own list.
-fn children(pid: Pid) -> Vec<Pid> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{}/task", pid.as_raw_pid())) else {
-        return Vec::new();
-    };
-    threads
-        .flatten()
-        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
-        .flat_map(|list| {
-            list.split_ascii_whitespace()
-                .filter_map(|number| Pid::from_raw(number.parse().ok()?))
-                .collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-fn is_marked(pid: Pid, mark: &[String]) -> bool {
-    let Ok(environment) = fs::read(format!("/proc/{}/environ", pid.as_raw_pid())) else {
-        return false;
-    };
-    let entries: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
-    mark.iter().all(|entry| entries.contains(&entry.as_bytes()))
-}
-
-/// The fields of `/proc/<pid>/stat` that matter here.
-struct Stat {
-    state: u8,
-    group: i32,
-}
-
-impl Stat {
-    fn read(pid: Pid) -> Option<Stat> {
-        Stat::parse(&fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?)
-    }
-
-    /// The name in parentheses may hold anything, parentheses included: the fields begin after
-    /// the last one.
-    fn parse(text: &str) -> Option<Stat> {
-        let (_, fields) = text.rsplit_once(')')?;
-        let mut fields = fields.split_ascii_whitespace();
-        let state = *fields.next()?.as_bytes().first()?;
-        let _parent = fields.next()?;
-        let group = fields.next()?.parse().ok()?;
-        Some(Stat { state, group })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_with_parentheses_does_not_shift_the_fields() {
-        let stat = Stat::parse("42 (a) Z (b) c) S 1 40 39 0 -1").unwrap();
-        assert_eq!((stat.state, stat.group), (b'S', 40));
-        assert!(Stat::parse("42 (cut").is_none());
-    }
 }

@@ -372,53 +372,148 @@ async fn leftover_inputs_of_a_crash_are_removed_at_start() {
     assert!(!leftover.exists() && other.exists());
 }
 
-#[test]
-fn children_die_with_the_server_even_by_kill() {
-    // The server is this test's own binary, started again to run the test below.
-    let directory = tempfile::tempdir().unwrap();
-    let started = directory.path().join("started");
-    let mut server = std::process::Command::new(std::env::current_exe().unwrap())
+/// A server in a process of its own: this test's own binary, started again to run
+/// [`a_server_if_asked_to`] with these variables. Its executor has `shop` as its directory.
+fn server(shop: &Path, variables: &[(&str, &str)]) -> std::process::Child {
+    std::process::Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "executors::process::tests::a_server_with_a_child_if_asked_to",
+            "executors::process::tests::a_server_if_asked_to",
+            "--nocapture",
         ])
-        .env("A_SERVER_IN", directory.path())
+        .env("A_SERVER_IN", shop)
+        .envs(variables.iter().copied())
         .stdout(Stdio::null())
         .spawn()
-        .unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let read = || -> Option<i32> {
-            std::fs::read_to_string(&started)
-                .ok()?
-                .strip_suffix('\n')?
-                .parse()
-                .ok()
-        };
-        eventually("the child writes its number", || read().is_some()).await;
-        let child = read().unwrap();
-        assert!(lives(child));
-        server.kill().unwrap();
-        server.wait().unwrap();
-        eventually("the child is gone", || !lives(child)).await;
-    });
+        .unwrap()
 }
 
 #[tokio::test]
-async fn a_server_with_a_child_if_asked_to() {
+async fn a_server_if_asked_to() {
     let Some(directory) = std::env::var_os("A_SERVER_IN") else {
         return;
     };
-    let config = ProcessConfig {
+    let executor = ProcessExecutor::new(ProcessConfig {
         enabled: true,
         input_directory: directory.clone().into(),
-    };
-    let action = json!({"process": {
-        "argv": ["sh", "-c", "echo $$ > started; exec sleep 1000"],
-        "cwd": directory.to_str().unwrap(),
-    }});
-    ProcessExecutor::new(config).execute(context(action)).await;
+    });
+    if let Ok(script) = std::env::var("A_SERVER_RUNS") {
+        let action = json!({"process": {
+            "argv": ["sh", "-c", script],
+            "cwd": directory.to_str().unwrap(),
+        }});
+        executor.execute(context(action)).await;
+    }
+}
+
+/// A process that is ended with the test, however that ends.
+struct Stranger(std::process::Child);
+
+impl Stranger {
+    fn start(environment: &[(&str, &str)]) -> Stranger {
+        let mut command = std::process::Command::new("sleep");
+        command.arg("1000").envs(environment.iter().copied());
+        Stranger(command.spawn().unwrap())
+    }
+
+    fn lives(&self) -> bool {
+        lives(self.0.id().try_into().unwrap())
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn children_die_with_the_server_even_by_kill() {
+    let shop = Shop::new();
+    let script = "echo $$ > started; exec sleep 1000";
+    let mut server = server(shop.directory.path(), &[("A_SERVER_RUNS", script)]);
+    let child = shop.number_in("started").await;
+    assert!(lives(child));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    eventually("the child is gone", || !lives(child)).await;
+}
+
+#[tokio::test]
+async fn what_outlived_a_killed_server_is_ended_by_the_next_one_of_its_directory() {
+    let shop = Shop::new();
+    let script = "sleep 1000 & echo $! > child\n\
+                  setsid sh -c 'sleep 1000 & echo $! > grandchild; echo $$ > session; wait' &\n\
+                  echo $$ > started; wait";
+    let mut killed = server(shop.directory.path(), &[("A_SERVER_RUNS", script)]);
+    let leader = shop.number_in("started").await;
+    let left = [
+        shop.number_in("child").await,
+        shop.number_in("session").await,
+        shop.number_in("grandchild").await,
+    ];
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    eventually("the kernel has ended the leader", || !lives(leader)).await;
+    let all_live = || left.iter().all(|pid| lives(*pid));
+    assert!(all_live(), "the kernel has ended what only a server can");
+
+    let owner = survivors::owner(shop.directory.path()).unwrap();
+    let other_owner = format!("{owner}0");
+    let strangers = [
+        Stranger::start(&[]),
+        Stranger::start(&[(survivors::OWNER, &other_owner)]),
+        Stranger::start(&[("AUTOM8_RUN_ID", "1"), ("AUTOM8_ATTEMPT", "1")]),
+    ];
+    let elsewhere = tempfile::tempdir().unwrap();
+    assert!(server(elsewhere.path(), &[]).wait().unwrap().success());
+    assert!(all_live(), "a server has ended what is not its own");
+
+    assert!(server(shop.directory.path(), &[]).wait().unwrap().success());
+    // `new` has returned, so nothing is waited for.
+    for pid in left {
+        assert!(!lives(pid), "{pid} is alive");
+    }
+    for stranger in &strangers {
+        assert!(stranger.lives());
+    }
+}
+
+#[tokio::test]
+async fn a_family_that_goes_on_forking_is_ended_whole() {
+    let shop = Shop::new();
+    // Each forks its successor and dies, so a list of processes is out of date when it is read.
+    std::fs::write(
+        shop.path("relay"),
+        "sleep 1000 &\necho $! >> runners\n\
+         if [ $1 -lt 300 ]; then sh ./relay $(($1 + 1)) & fi\n",
+    )
+    .unwrap();
+    let script = "echo $$ > started; setsid sh ./relay 1 & wait; exec sleep 1000";
+    let mut killed = server(shop.directory.path(), &[("A_SERVER_RUNS", script)]);
+    shop.number_in("started").await;
+    let runners = || std::fs::read_to_string(shop.path("runners")).unwrap_or_default();
+    eventually("some have run", || runners().lines().count() > 20).await;
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(server(shop.directory.path(), &[]).wait().unwrap().success());
+    let runners = runners();
+    for pid in runners.lines() {
+        assert!(!lives(pid.parse().unwrap()), "{pid} is alive");
+    }
+}
+
+#[tokio::test]
+async fn a_start_leaves_its_own_line_alone() {
+    let shop = Shop::new();
+    let owner = survivors::owner(shop.directory.path()).unwrap();
+    let own_child = Stranger::start(&[(survivors::OWNER, &owner)]);
+    let swept = survivors::end(&owner);
+    assert_eq!(swept, survivors::Swept::default());
+    assert!(own_child.lives());
+    // The next server may be started by a run of the last one.
+    let marked = [(survivors::OWNER, owner.as_str())];
+    let own_parent = server(shop.directory.path(), &marked).wait().unwrap();
+    assert!(own_parent.success(), "it has ended itself");
 }
