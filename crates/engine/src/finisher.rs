@@ -91,6 +91,36 @@ impl Batch {
     }
 }
 
+/// An outcome that the store has refused for a reason of its own, with its place alone: the places
+/// of its neighbours are free once those are stored.
+struct Troubled {
+    finish: Finish,
+    facts: Facts,
+    held: (Hold, Option<Registration>),
+}
+
+impl Batch {
+    fn apart(self) -> Vec<Troubled> {
+        // Each hold has a place for each finish of its submission, in the same order.
+        let held = self.held.into_iter().flat_map(|(mut hold, registration)| {
+            // Only what was submitted alone is registered.
+            let mut registration = registration;
+            (0..hold.runs())
+                .map(move |_| (hold.split_one(), registration.take()))
+                .collect::<Vec<_>>()
+        });
+        let outcomes = self.finishes.into_iter().zip(self.facts);
+        outcomes
+            .zip(held)
+            .map(|((finish, facts), held)| Troubled {
+                finish,
+                facts,
+                held,
+            })
+            .collect()
+    }
+}
+
 impl From<Submission> for Batch {
     fn from(submission: Submission) -> Self {
         Batch {
@@ -104,7 +134,7 @@ impl From<Submission> for Batch {
 pub(crate) async fn run(shared: Arc<Shared>, mut submissions: mpsc::UnboundedReceiver<Submission>) {
     let mut inbox = Vec::with_capacity(SUBMISSIONS_MAX);
     let mut storing = FuturesUnordered::new();
-    let mut troubled = Batch::default();
+    let mut troubled = Vec::new();
     loop {
         tokio::select! {
             biased;
@@ -113,7 +143,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut submissions: mpsc::UnboundedRec
             }
             Some(refused) = storing.next(), if !storing.is_empty() => {
                 if let Some(refused) = refused {
-                    troubled.absorb(refused);
+                    troubled.extend(Batch::apart(refused));
                     retry_troubled(&shared, &mut troubled).await;
                 }
             }
@@ -122,7 +152,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut submissions: mpsc::UnboundedRec
                     storing.push(store_batch(&shared, batch));
                 }
             }
-            () = timer::sleep(TROUBLED_PAUSE), if !troubled.finishes.is_empty() => {
+            () = timer::sleep(TROUBLED_PAUSE), if !troubled.is_empty() => {
                 retry_troubled(&shared, &mut troubled).await;
             }
         }
@@ -172,29 +202,24 @@ async fn store_batch(shared: &Shared, batch: Batch) -> Option<Batch> {
     }
 }
 
-async fn retry_troubled(shared: &Shared, troubled: &mut Batch) {
-    let finishes = std::mem::take(&mut troubled.finishes);
-    let facts = std::mem::take(&mut troubled.facts);
-    for (one, facts) in finishes.into_iter().zip(facts) {
-        match finish(shared, vec![one.clone()]).await {
-            Ok(finished) => report(shared, &[one], &[facts], &finished),
+async fn retry_troubled(shared: &Shared, troubled: &mut Vec<Troubled>) {
+    for one in std::mem::take(troubled) {
+        match finish(shared, vec![one.finish.clone()]).await {
+            Ok(finished) => {
+                report(shared, &[one.finish], &[one.facts], &finished);
+                drop(one.held);
+            }
             Err(error) => {
                 shared.observer.problem(
                     "finisher",
                     &format!(
                         "the outcome of run {} cannot be stored yet: {error}",
-                        one.run
+                        one.finish.run
                     ),
                 );
-                troubled.finishes.push(one);
-                troubled.facts.push(facts);
+                troubled.push(one);
             }
         }
-    }
-    // Their places are given back together: who holds which is not worth telling apart for
-    // something that should never happen.
-    if troubled.finishes.is_empty() {
-        troubled.held.clear();
     }
 }
 

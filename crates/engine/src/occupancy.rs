@@ -47,6 +47,22 @@ pub(crate) struct Hold {
     runs: usize,
 }
 
+impl Hold {
+    pub(crate) fn runs(&self) -> usize {
+        self.runs
+    }
+
+    /// Splits off a hold of one place; the rest stays with this one.
+    pub(crate) fn split_one(&mut self) -> Hold {
+        let runs = self.runs.min(1);
+        self.runs -= runs;
+        Hold {
+            occupancy: self.occupancy.clone(),
+            runs,
+        }
+    }
+}
+
 impl Drop for Hold {
     fn drop(&mut self) {
         self.occupancy.runs.send_modify(|taken| *taken -= self.runs);

@@ -23,7 +23,7 @@ use self::memory_store::MemoryStore;
 use crate::executor::{Ended, Executor, RunContext};
 use crate::executors::BuiltinExecutor;
 use crate::observer::{EngineObserver, RunSettled, RunStarted};
-use crate::{Engine, EngineConfig, EngineParts};
+use crate::{Engine, EngineConfig, EngineParts, EngineStatus, timer};
 
 /// Virtual time, as the paused runtime tells it.
 struct VirtualClock {
@@ -182,6 +182,17 @@ impl Stage {
             (of_run.len() >= count).then_some(of_run)
         });
         finished.await
+    }
+
+    /// Waits for a status of the engine, in virtual time.
+    async fn until(&self, condition: impl Fn(&EngineStatus) -> bool) {
+        for _ in 0..1_000 {
+            if condition(&self.engine.status()) {
+                return;
+            }
+            timer::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("{:?}", self.engine.status());
     }
 
     async fn finish(&self, run: RunId) -> Finish {

@@ -44,6 +44,8 @@ async fn one_outcome_that_cannot_be_stored_does_not_hold_up_its_neighbours() {
         .store
         .wait(|state| (ended_as(state, RunState::Completed) == 49).then_some(()))
         .await;
+    // The store told of the last one before the finisher gave its place back.
+    stage.until(|status| status.instant_in_flight == 1).await;
     let later = stage.enqueue(&noop, 1).await[0];
     stage.finish(later).await;
     stage.store.edit(|state| state.cursed = None);
