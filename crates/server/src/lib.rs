@@ -8,7 +8,8 @@
 //!
 //! [`serve`](lifecycle::serve) is the whole life of the process: [`wiring`] opens and starts the
 //! parts in their order, and the end lets each finish what it has accepted. [`ops`] is what the
-//! command line needs of store and engine without a server.
+//! command line needs of store and engine without a server. Beside the requests, [`pruner`] drops what
+//! is no longer kept.
 
 pub mod builtins;
 pub mod error;
@@ -17,6 +18,7 @@ pub mod lifecycle;
 pub mod listen;
 pub mod middleware;
 pub mod ops;
+mod pruner;
 pub mod router;
 pub mod routes;
 pub mod state;

@@ -159,7 +159,11 @@ async fn serve_on(
 ) -> Result<(), ServeError> {
     let bound_to = listener.bound_to();
     let grace = foundation.config.server.shutdown_grace;
-    let Running { state, sampler } = wiring::start(foundation, started)?;
+    let Running {
+        state,
+        sampler,
+        pruning,
+    } = wiring::start(foundation, started)?;
     let router = wiring::router(&state);
     let drain = CancellationToken::new();
     let serving = tokio::spawn(listen::serve(
@@ -205,6 +209,8 @@ async fn serve_on(
             "cut off requests that outlasted the grace"
         );
     }
+    // It has ended with the beginning of the stop, unless it panicked.
+    let _ = pruning.await;
     state.store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -360,7 +366,7 @@ mod tests {
             telemetry,
             store: opened.store,
         };
-        let Running { state, sampler } = wiring::start(foundation, started).unwrap();
+        let Running { state, sampler, .. } = wiring::start(foundation, started).unwrap();
         let router = wiring::router(&state);
         let get = async |path: &str| {
             let mut request = axum::extract::Request::new(axum::body::Body::empty());

@@ -16,12 +16,14 @@ use autom8_store::error::OpenError;
 use autom8_store::sqlite::{self, SqliteOptions, SqliteStore};
 use autom8_store::{RetentionPolicy, Store};
 use axum::Router;
+use tokio::task::JoinHandle;
 
 use crate::builtins::{self, BuiltinParts, Measured};
 use crate::lifecycle::{Lifecycle, ServeError};
 use crate::middleware::Edge;
 use crate::middleware::host_guard::HostGuard;
 use crate::middleware::lanes::{Lanes, MONITORING_IN_FLIGHT_MAX, ORDINARY_IN_FLIGHT_MAX};
+use crate::pruner::{Pace, Pruner};
 use crate::router;
 use crate::routes::health::HealthBody;
 use crate::state::{AppState, Parts};
@@ -43,6 +45,8 @@ pub(crate) struct Running {
     pub(crate) state: AppState,
     /// Samples until it is dropped.
     pub(crate) sampler: SamplerGuard,
+    /// Ends when the life cycle begins to stop.
+    pub(crate) pruning: JoinHandle<()>,
 }
 
 /// Starts the engine and what measures it. `started` is when the process began to start.
@@ -87,7 +91,17 @@ pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Runnin
         clock,
         telemetry,
     });
-    Ok(Running { state, sampler })
+    let pruner = Pruner::new(Arc::clone(&state.store), &state.config);
+    let pruning = tokio::spawn(pruner.keep_pruning(
+        Pace::USUAL,
+        Arc::clone(&state.telemetry),
+        state.lifecycle.stopping().clone(),
+    ));
+    Ok(Running {
+        state,
+        sampler,
+        pruning,
+    })
 }
 
 fn executors(

@@ -48,7 +48,7 @@ pub(super) fn publish(from: &Path, to: &Path) -> Result<(), BuiltinError> {
 }
 
 /// The times in the folder, newest first, each with everything that bears it.
-pub(super) fn newest_first(folder: &Path) -> Result<Vec<Vec<String>>, BuiltinError> {
+pub(crate) fn newest_first(folder: &Path) -> Result<Vec<Vec<String>>, BuiltinError> {
     let mut names = names(folder)?;
     names.retain(|name| is_dated(name));
     names.sort_unstable_by(|left, right| right.cmp(left));
@@ -63,7 +63,7 @@ pub(super) fn newest_first(folder: &Path) -> Result<Vec<Vec<String>>, BuiltinErr
 }
 
 /// Removes a file or a folder with everything in it.
-pub(super) fn remove(path: &Path) -> Result<(), BuiltinError> {
+pub(crate) fn remove(path: &Path) -> Result<(), BuiltinError> {
     let is_folder = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
     let removed = if is_folder {
         fs::remove_dir_all(path)

@@ -5,7 +5,7 @@
 
 pub mod backup;
 pub mod cleanup;
-mod dated;
+pub(crate) mod dated;
 pub mod report;
 mod report_page;
 mod shown;
@@ -22,7 +22,7 @@ use autom8_model::Clock;
 use autom8_store::{Store, StoreError};
 use serde::Serialize;
 
-use crate::wiring;
+use crate::pruner::Pruner;
 
 pub use backup::Backup;
 pub use cleanup::Cleanup;
@@ -59,14 +59,14 @@ pub fn all(parts: BuiltinParts) -> Vec<Arc<dyn Builtin>> {
         measure,
     } = parts;
     let folder = |name: &str| -> PathBuf { config.storage.directory.join(name) };
-    let policy = wiring::retention(&config);
+    let pruner = Pruner::new(store.clone(), &config);
     vec![
         Arc::new(Backup::new(
             store.clone(),
             clock.clone(),
             folder(BACKUPS_FOLDER),
         )),
-        Arc::new(Cleanup::new(store.clone(), policy, folder(REPORTS_FOLDER))),
+        Arc::new(Cleanup::new(pruner)),
         Arc::new(Report::new(
             store,
             clock,
