@@ -82,13 +82,17 @@ impl MemoryStore {
             if let Some(fault) = state.claim_faults.pop_front() {
                 return (Err(fault), true);
             }
-            let retry_at = state.ready.promote(self.clock.now());
+            let now = self.clock.now();
+            for span in state.ready.take_due(now) {
+                state.ready.push(span).unwrap();
+            }
+            let retry_at = state.ready.next_run_at();
             let request = ClaimRequest {
                 lane: claim.lane,
                 queues: claim.queues.clone(),
                 runs_max: claim.runs_max,
             };
-            let claimed = state.ready.claim(&request);
+            let claimed = state.ready.claim(&request, now);
             state.last_epoch += 1;
             let epoch = Epoch(state.last_epoch);
             let mut leases = Vec::with_capacity(claimed.len());
