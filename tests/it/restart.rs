@@ -244,3 +244,36 @@ fn a_run_that_kills_its_server_is_given_up_after_its_attempts() {
         "{ended}"
     );
 }
+
+#[test]
+fn what_a_killed_server_left_running_is_ended_before_its_run_is_tried_again() {
+    let mut server = Server::start(&ServerOptions::allowing_processes());
+    let client = server.client();
+    let child = server.folder().join("child");
+    // The kernel ends the shell with its server, and leaves the shell's own child to init.
+    let script = format!(
+        "if [ $AUTOM8_ATTEMPT = 1 ]; then\n\
+           sleep 1000 &\n\
+           echo $! > '{child}.new'; mv '{child}.new' '{child}'\n\
+           wait\n\
+         elif grep -q '^State:.[^ZX]' /proc/$(cat '{child}')/status; then\n\
+           echo it lives on; exit 1\n\
+         fi",
+        child = child.display()
+    );
+    client.create_task(&script_task("family", &script));
+    let run = client.run_task("family");
+    wait::until("the child", wait::PATIENT, || child.exists().then_some(()));
+    server.kill();
+    server.start_again();
+    let ended = server.client().ended_run(run);
+    assert_eq!(
+        (&ended["state"], &ended["attempt"]),
+        (&json!("completed"), &json!(2)),
+        "{ended}"
+    );
+    wait::until("the server's word of it", wait::PROMPT, || {
+        let output = server.output();
+        output.contains("had left behind").then_some(())
+    });
+}
