@@ -28,6 +28,7 @@ pub const MONITORING_ROUTES: &[&str] = &[
     "/api/v1/slo",
     "/api/v1/task_logs/stats",
     "/api/v1/tasklogs/stats",
+    "/tasklogs/stats",
 ];
 
 /// What `GET /` lists: methods, path, and what it is for.
@@ -83,6 +84,18 @@ pub(crate) const ENDPOINTS: &[(&str, &str, &str)] = &[
         "GET",
         "/api/v1/task_logs/stats",
         "Totals, rates and percentiles of runs",
+    ),
+    ("GET", "/api/v1/tasklogs", "The same as /api/v1/task_logs"),
+    (
+        "GET",
+        "/api/v1/tasklogs/stats",
+        "The same as /api/v1/task_logs/stats",
+    ),
+    ("GET", "/tasklogs", "The same as /api/v1/task_logs"),
+    (
+        "GET",
+        "/tasklogs/stats",
+        "The same as /api/v1/task_logs/stats",
     ),
     (
         "GET",

@@ -1,5 +1,5 @@
-//! `/api/v1/task_logs`, also as `/api/v1/tasklogs`: runs in the words of the founding guide, and
-//! what they add up to.
+//! `/api/v1/task_logs`, also as `/api/v1/tasklogs` and `/tasklogs`: runs in the words of the
+//! founding guide, and what they add up to.
 
 use autom8_api::page::PageMeta;
 use autom8_api::task_log::{
@@ -20,8 +20,10 @@ pub fn routes() -> Router<AppState> {
     Router::new()
         .route("/api/v1/task_logs", get(list))
         .route("/api/v1/tasklogs", get(list))
+        .route("/tasklogs", get(list))
         .route("/api/v1/task_logs/stats", get(stats))
         .route("/api/v1/tasklogs/stats", get(stats))
+        .route("/tasklogs/stats", get(stats))
 }
 
 struct ListQuery(RunFilter);
