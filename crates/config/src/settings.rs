@@ -24,7 +24,8 @@ settings! {
         /// What this installation is for, e.g. development, staging or production.
         /// In production, unsafe settings are refused.
         environment: String = "development".to_owned(), guide "ENVIRONMENT", check environment;
-        /// IANA time zone in which reports show times; a cron schedule names its own.
+        /// IANA time zone in which reports show times. The API and the status page speak UTC, and
+        /// a cron schedule names its own zone.
         timezone: TimeZoneName = TimeZoneName::default(), guide "TIMEZONE";
         /// How long runs and requests may go on after a stop was asked for.
         shutdown_grace: Duration = Duration::from_secs(20), check grace;
