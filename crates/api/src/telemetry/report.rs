@@ -109,9 +109,10 @@ pub struct SloView {
     pub p99_ms: Option<f64>,
     /// Bad events that the objective allows among `total`.
     pub budget_total: f64,
-    /// What is left of them; below zero when overspent, null without events.
+    /// What is left of them; below zero when overspent, null with too few events to tell.
     pub budget_remaining_percent: Option<f64>,
-    /// Budget spent by window, as a multiple of what would spend all of it in the window.
+    /// Budget spent by window, as a multiple of what would spend all of it in the window; null
+    /// where the window has too few events to tell.
     pub burn: BTreeMap<Cow<'static, str>, Option<f64>>,
     pub since_start: SloCounts,
 }
@@ -123,6 +124,7 @@ pub enum SloState {
     /// More bad events than allowed, but so few events that it may be chance.
     AtRisk,
     Breached,
+    /// Too few events to say anything; only an outage is told from twenty events on.
     InsufficientData,
 }
 
@@ -191,6 +193,9 @@ pub struct DatabaseView {
     /// Rows committed since the start.
     pub rows_written_total: u64,
     pub statements: Vec<StatementView>,
+    /// How long workers asked for work until they had some or gave up: long at rest, and never
+    /// slow, so nothing is over an objective here.
+    pub long_poll: LatencyView,
     pub pool: PoolView,
 }
 

@@ -16,7 +16,8 @@ pub struct Objective {
     /// Share of events that must be good.
     pub objective_percent: f64,
     pub threshold: Threshold,
-    /// Below this many events a window proves nothing good: one bad event would overspend it.
+    /// Below this many events a window proves nothing good, and a few bad ones prove nothing bad:
+    /// one would overspend the budget.
     pub events_min: u64,
 }
 
@@ -89,6 +90,10 @@ pub const TASK_START: Objective = Objective {
 /// request after a start may be slow.
 const BAD_MIN: u64 = 5;
 
+/// Below this many events, or the fewer that an objective asks for, not even bad ones tell enough.
+/// An outage is told long before there are the thousand events that good availability takes.
+const EVENTS_MIN_TO_BREACH: u64 = 20;
+
 /// Events of a window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -102,7 +107,7 @@ pub enum State {
     /// More bad events than allowed, but so few events that it may be chance.
     AtRisk,
     Breached,
-    /// Too few events to say that it is met.
+    /// Too few events to say anything.
     InsufficientData,
 }
 
@@ -114,9 +119,11 @@ pub struct Standing {
     pub sli_percent: Option<f64>,
     /// Bad events allowed among those counted.
     pub budget_total: f64,
-    /// Below zero when overspent; none without events.
+    /// Below zero when overspent; none with too few events, where one bad event would be many
+    /// times the budget.
     pub budget_remaining_percent: Option<f64>,
-    /// Speed at which the budget is spent: at 1 the window spends exactly all of it.
+    /// Speed at which the budget is spent: at 1 the window spends exactly all of it. None with too
+    /// few events.
     pub burn: Option<f64>,
 }
 
@@ -144,20 +151,25 @@ impl Objective {
         let burn = bad_share / self.allowed_share();
         // Rounded to what the objective itself tells apart, or 99.9 % would not equal itself.
         let is_within = burn <= 1.0 + 1e-9;
-        let state = match is_within {
-            true if total >= self.events_min => State::Met,
-            true => State::InsufficientData,
-            false if bad >= BAD_MIN && wilson_lower(bad, total) > self.allowed_share() => {
-                State::Breached
-            }
-            false => State::AtRisk,
+        let is_proven_bad = bad >= BAD_MIN
+            && total >= self.events_min.min(EVENTS_MIN_TO_BREACH)
+            && wilson_lower(bad, total) > self.allowed_share();
+        let state = if is_proven_bad {
+            State::Breached
+        } else if total < self.events_min {
+            State::InsufficientData
+        } else if is_within {
+            State::Met
+        } else {
+            State::AtRisk
         };
+        let is_telling = state != State::InsufficientData;
         Standing {
             state,
             sli_percent: Some(floor_percent(1.0 - bad_share, bad)),
             budget_total,
-            budget_remaining_percent: Some(round(100.0 * (1.0 - burn), 2)),
-            burn: Some(round(burn, 3)),
+            budget_remaining_percent: is_telling.then(|| round(100.0 * (1.0 - burn), 2)),
+            burn: is_telling.then(|| round(burn, 3)),
         }
     }
 }
@@ -194,21 +206,31 @@ mod tests {
             (API_LATENCY, 0, 19, InsufficientData),
             (API_LATENCY, 0, 20, Met),
             (API_LATENCY, 1, 20, Met),
-            (API_LATENCY, 1, 2, AtRisk),
-            (API_LATENCY, 4, 4, AtRisk),
-            (API_LATENCY, 5, 5, Breached),
-            (API_LATENCY, 1, 10, AtRisk),
+            (API_LATENCY, 1, 2, InsufficientData),
+            (API_LATENCY, 19, 19, InsufficientData),
+            (API_LATENCY, 5, 20, Breached),
+            (API_LATENCY, 4, 20, AtRisk),
+            (DB_LATENCY, 2, 13, InsufficientData),
+            (DB_LATENCY, 13, 13, InsufficientData),
+            (DB_LATENCY, 2, 99, InsufficientData),
+            (DB_LATENCY, 2, 100, AtRisk),
+            (DB_LATENCY, 1, 100, Met),
+            (DB_LATENCY, 6, 60, Breached),
             (API_LATENCY, 51, 1_000, AtRisk),
             (API_LATENCY, 50, 1_000, Met),
             (API_LATENCY, 70, 1_000, Breached),
             (API_AVAILABILITY, 1, 1_000, Met),
             (API_AVAILABILITY, 0, 999, InsufficientData),
             (API_AVAILABILITY, 2, 1_000, AtRisk),
-            (API_AVAILABILITY, 1, 100, AtRisk),
+            (API_AVAILABILITY, 1, 100, InsufficientData),
+            (API_AVAILABILITY, 5, 19, InsufficientData),
+            (API_AVAILABILITY, 5, 20, Breached),
             (API_AVAILABILITY, 100, 100, Breached),
             (API_AVAILABILITY, 10, 1_000, Breached),
             (CPU, 0, 5, Met),
             (CPU, 0, 4, InsufficientData),
+            (CPU, 4, 4, InsufficientData),
+            (CPU, 4, 5, AtRisk),
             (CPU, 5, 5, Breached),
         ] {
             assert_eq!(
@@ -244,6 +266,13 @@ mod tests {
         );
         let nothing = API_LATENCY.judge(Counts::default());
         assert_eq!((nothing.sli_percent, nothing.burn), (None, None));
+    }
+
+    #[test]
+    fn too_few_events_have_a_share_and_no_budget() {
+        let few = DB_LATENCY.judge(Counts { total: 13, bad: 2 });
+        assert_eq!(few.sli_percent, Some(84.615));
+        assert_eq!((few.budget_remaining_percent, few.burn), (None, None));
     }
 
     #[test]

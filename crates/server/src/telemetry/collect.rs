@@ -41,6 +41,7 @@ pub(super) struct Figures {
     pub(super) by_status: BTreeMap<u16, u64>,
     pub(super) in_flight: u64,
     pub(super) statements: Vec<(Statement, SeriesFigures)>,
+    pub(super) claims: SeriesFigures,
     pub(super) commit: SeriesFigures,
     pub(super) rows_total: u64,
     pub(super) writes_waiting: u64,
@@ -129,9 +130,11 @@ impl Collector {
         let statements: Vec<_> = telemetry
             .statements
             .series()
-            .iter()
-            .map(|(statement, series)| (*statement, self.statements.read(series, now_micros)))
+            .map(|(statement, series)| (statement, self.statements.read(series, now_micros)))
             .collect();
+        let claims = self
+            .statements
+            .read(telemetry.statements.claims(), now_micros);
         let runs: Vec<_> = telemetry
             .runs
             .by_type()
@@ -164,6 +167,7 @@ impl Collector {
             runtime,
             routes,
             statements,
+            claims,
             commit,
             writes_waiting,
             runs,
@@ -202,7 +206,7 @@ impl Collector {
         };
         let quick = statements
             .iter()
-            .filter(|(statement, _)| StatementBook::counts_for_latency(*statement))
+            .filter(|(statement, _)| StatementBook::is_to_be_quick(*statement))
             .map(|(_, series)| series);
         let waits = runs.iter().map(|run| &run.wait);
         [

@@ -17,6 +17,8 @@ use super::series::rounded;
 use super::verdict::Verdict;
 
 const NO_REQUESTS: &str = "null where the window has no requests";
+const TOO_FEW_EVENTS: &str =
+    "null where the window has too few events: one bad one would be many times the budget";
 
 pub(super) fn system(figures: &Figures) -> SystemReport {
     let mut unavailable = figures.system_gaps.clone();
@@ -144,15 +146,13 @@ fn note_slo_gaps(figures: &Figures, gaps: &mut Gaps) {
         }
     }
     if is_null(|slo| slo.sli_percent.is_none()) {
-        for field in ["sli_percent", "budget_remaining_percent"] {
-            gaps.note(
-                &format!("slo[].{field}"),
-                "null without events in the window",
-            );
-        }
+        gaps.note("slo[].sli_percent", "null without events in the window");
+    }
+    if is_null(|slo| slo.budget_remaining_percent.is_none()) {
+        gaps.note("slo[].budget_remaining_percent", TOO_FEW_EVENTS);
     }
     if is_null(|slo| slo.burn.values().any(Option::is_none)) {
-        gaps.note("slo[].burn", "null without events in the window");
+        gaps.note("slo[].burn", TOO_FEW_EVENTS);
     }
 }
 
@@ -255,11 +255,15 @@ fn database(figures: &Figures, gaps: &mut Gaps) -> DatabaseView {
             gaps,
         );
     }
+    if figures.claims.recent.histogram.is_empty() {
+        note_percentiles("database.long_poll", "no claim ended in the window", gaps);
+    }
     DatabaseView {
         contacts: None,
         task_logs: executions(&figures.totals).total_executions,
         rows_written_total: figures.rows_total,
         statements,
+        long_poll: figures.claims.latency(),
         pool: PoolView {
             size: None,
             in_use: None,

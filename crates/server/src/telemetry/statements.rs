@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use autom8_api::telemetry::SlowEntry;
 use autom8_model::Clock;
@@ -13,7 +14,10 @@ use super::rings::{self, Ring};
 /// Durations by statement, of the writer's commits, and how many commands wait for it.
 pub struct StatementBook {
     clock: Arc<dyn Clock>,
+    /// Of what is to be quick.
     pub(crate) recorder: Recorder,
+    /// Of what takes its time and is not slow for it: no threshold, so nothing is over it.
+    unhurried: Recorder,
     /// In the order of [`Statement::ALL`]: a statement finds its series without a lock.
     series: Vec<(Statement, Arc<RecorderSeries>)>,
     /// Commits live in a recorder of their own: they are parts of statements, not statements.
@@ -28,14 +32,22 @@ impl StatementBook {
     pub(crate) fn new(clock: Arc<dyn Clock>, slow: Arc<Ring<SlowEntry>>) -> Self {
         let now_micros = clock.monotonic().as_micros();
         let recorder = Recorder::new(STATEMENT_THRESHOLD, now_micros);
+        let unhurried = Recorder::new(Duration::MAX, now_micros);
         let commits = Recorder::new(STATEMENT_THRESHOLD, now_micros);
         StatementBook {
             series: Statement::ALL
                 .into_iter()
-                .map(|statement| (statement, recorder.series(statement.name())))
+                .map(|statement| {
+                    let recorder = match Self::is_to_be_quick(statement) {
+                        true => &recorder,
+                        false => &unhurried,
+                    };
+                    (statement, recorder.series(statement.name()))
+                })
                 .collect(),
             commit: commits.series("commit"),
             recorder,
+            unhurried,
             commits,
             rows_total: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
@@ -46,11 +58,21 @@ impl StatementBook {
 
     pub(crate) fn rotate(&self, now_micros: u64) {
         self.recorder.rotate(now_micros);
+        self.unhurried.rotate(now_micros);
         self.commits.rotate(now_micros);
     }
 
-    pub(crate) fn series(&self) -> &[(Statement, Arc<RecorderSeries>)] {
-        &self.series
+    /// All but the claims, whose durations are waits.
+    pub(crate) fn series(&self) -> impl Iterator<Item = (Statement, &RecorderSeries)> {
+        let all = self.series.iter();
+        all.filter(|(statement, _)| *statement != Statement::RunsClaim)
+            .map(|(statement, series)| (*statement, &**series))
+    }
+
+    /// From asking for work to a durable claim, or to giving up because there is none: at rest it
+    /// is as long as a claim may wait, and says nothing about the store.
+    pub(crate) fn claims(&self) -> &RecorderSeries {
+        &self.series[Statement::RunsClaim as usize].1
     }
 
     /// One sample a commit, its sync included: the write latency that users feel.
@@ -69,8 +91,8 @@ impl StatementBook {
     }
 
     /// A claim waits for work and a backup takes as long as the file is large: neither is slow
-    /// because it takes long.
-    pub(crate) fn counts_for_latency(statement: Statement) -> bool {
+    /// because it takes long, and neither counts for the objective.
+    pub(crate) fn is_to_be_quick(statement: Statement) -> bool {
         !matches!(
             statement,
             Statement::RunsClaim | Statement::Backup | Statement::RetentionApply
@@ -85,7 +107,7 @@ impl StoreObserver for StatementBook {
         };
         series.record(duration_micros, failed);
         let threshold = self.recorder.threshold_micros();
-        if duration_micros > threshold && Self::counts_for_latency(statement) {
+        if duration_micros > threshold && Self::is_to_be_quick(statement) {
             let now = self.clock.now();
             let name = statement.name();
             self.slow
@@ -119,8 +141,29 @@ mod tests {
         for (index, statement) in Statement::ALL.into_iter().enumerate() {
             assert_eq!(statement as usize, index);
             StoreObserver::statement(&book, statement, 10, false);
-            assert_eq!(book.recorder.series(statement.name()).totals().count, 1);
+            let (found, series) = &book.series[index];
+            assert_eq!((*found, series.key()), (statement, statement.name()));
+            assert_eq!(series.totals().count, 1);
         }
+    }
+
+    #[test]
+    fn a_wait_for_work_is_no_slow_statement() {
+        let book = book();
+        StoreObserver::statement(&book, Statement::RunsClaim, 5_000_000, false);
+        StoreObserver::statement(&book, Statement::Backup, 5_000_000, false);
+        StoreObserver::statement(&book, Statement::RunGet, 5_000_000, false);
+        let over = |name: &str| {
+            let mut all = book.series();
+            all.find(|(statement, _)| statement.name() == name)
+                .map(|(_, series)| (series.totals().count, series.totals().over_threshold))
+        };
+        assert_eq!(over("runs_claim"), None);
+        assert_eq!(
+            (over("backup"), over("run_get")),
+            (Some((1, 0)), Some((1, 1)))
+        );
+        assert_eq!(book.claims().totals().count, 1);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use autom8_model::RunState;
 
 use super::super::collect::Figures;
 use super::super::exposition::Exposition;
+use super::super::statements::StatementBook;
 use super::{counter, gauge, histogram, single};
 
 const HTTP_BOUNDS_SECONDS: [f64; 16] = [
@@ -102,7 +103,9 @@ fn database(figures: &Figures, exposition: &mut Exposition) {
                 ("db_system_name", "sqlite"),
                 ("db_operation_name", statement.name()),
             ];
-            let exact = Some((DB_LIMIT_SECONDS, series.totals.over_threshold));
+            // What is not to be quick has no threshold, and so no exact count at one.
+            let exact = StatementBook::is_to_be_quick(*statement)
+                .then_some((DB_LIMIT_SECONDS, series.totals.over_threshold));
             samples.histogram(&labels, &series.lifetime, &DB_BOUNDS_SECONDS, exact);
         }
     });
@@ -114,6 +117,14 @@ fn database(figures: &Figures, exposition: &mut Exposition) {
                 series.totals.errors,
             );
         }
+    });
+    let family = histogram(
+        "autom8_claim_wait_seconds",
+        "From asking for work to a claim, or to giving up; long at rest.",
+    );
+    exposition.family(family, |samples| {
+        let lifetime = &figures.claims.lifetime;
+        samples.histogram(&[], lifetime, &RUN_BOUNDS_SECONDS, None);
     });
     let family = gauge(
         "db_client_connection_pending_requests",
