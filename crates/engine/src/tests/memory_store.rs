@@ -9,7 +9,8 @@ use autom8_model::ready::{ClaimRequest, Lane, ReadyQueue, Span, TaskTraits};
 use autom8_model::schedule::FireOutcome;
 use autom8_model::transition::Decision;
 use autom8_model::{
-    Clock, Epoch, Run, RunId, RunState, Task, TaskId, TaskName, TaskSpec, Timestamp, WorkerName,
+    Clock, Epoch, Monotonic, Run, RunId, RunState, Task, TaskId, TaskName, TaskSpec, Timestamp,
+    WorkerName,
 };
 use autom8_store::*;
 use parking_lot::Mutex;
@@ -46,6 +47,8 @@ pub(super) struct State {
     pub(super) cursed: Option<RunId>,
     /// Finishes of this run are stale.
     pub(super) stale: Option<RunId>,
+    /// When expired leases were looked for.
+    pub(super) reaps: Vec<Timestamp>,
 }
 
 pub(super) fn unavailable() -> StoreError {
@@ -77,16 +80,16 @@ impl MemoryStore {
     }
 
     /// What can be claimed now, and when a backoff ends.
-    fn claim_now(&self, claim: &Claim) -> Result<(Vec<Lease>, Option<Timestamp>)> {
+    fn claim_now(&self, claim: &Claim) -> Result<(Vec<Lease>, Option<Monotonic>)> {
         self.edit_if(|state| {
             if let Some(fault) = state.claim_faults.pop_front() {
                 return (Err(fault), true);
             }
-            let now = self.clock.now();
+            let now = self.clock.monotonic();
             for span in state.ready.take_due(now) {
                 state.ready.push(span).unwrap();
             }
-            let retry_at = state.ready.next_run_at();
+            let retry_due = state.ready.next_due();
             let request = ClaimRequest {
                 lane: claim.lane,
                 queues: claim.queues.clone(),
@@ -108,7 +111,7 @@ impl MemoryStore {
                 });
             }
             let changed = !leases.is_empty();
-            (Ok((leases, retry_at)), changed)
+            (Ok((leases, retry_due)), changed)
         })
     }
 
@@ -324,13 +327,16 @@ impl Store for MemoryStore {
         let wait_until = self.clock.now().plus(claim.wait);
         loop {
             version.borrow_and_update();
-            let (leases, retry_at) = self.claim_now(&claim)?;
+            let (leases, retry_due) = self.claim_now(&claim)?;
             let now = self.clock.now();
             if !leases.is_empty() || now >= wait_until {
                 return Ok(leases);
             }
+            let backoff = retry_due.map(|due| due.since(self.clock.monotonic()));
+            let rest = wait_until.since(now);
+            let sleep = backoff.map_or(rest, |backoff| backoff.min(rest));
             tokio::select! {
-                () = timer::sleep(retry_at.unwrap_or(wait_until).min(wait_until).since(now)) => {}
+                () = timer::sleep(sleep) => {}
                 _ = version.changed() => {}
             }
         }
@@ -366,7 +372,8 @@ impl Store for MemoryStore {
                         let task = state.by_run[&finish.run].clone();
                         let again =
                             span(finish.run, &task, finish.attempt, finish.started_at, None);
-                        state.ready.push_delayed(at, again);
+                        let due = self.clock.monotonic().plus(at.since(self.clock.now()));
+                        state.ready.push_delayed(due, again);
                     }
                 }
                 state.finishes.push(finish);
@@ -380,6 +387,8 @@ impl Store for MemoryStore {
     }
 
     async fn reap(&self) -> Result<Reaped> {
+        let now = self.clock.now();
+        self.edit(|state| state.reaps.push(now));
         Ok(Reaped::default())
     }
 

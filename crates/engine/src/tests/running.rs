@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use autom8_model::RunState;
 use autom8_model::transition::Decision;
+use autom8_model::{RunState, limits};
 
 use super::memory_store::ended_as;
 use super::*;
@@ -280,4 +280,18 @@ async fn a_type_without_an_executor_fails_for_good_and_says_so() {
         finish.error.as_deref(),
         Some("this server has no executor for http tasks")
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_leases_are_looked_for_before_the_store_takes_it_for_a_standstill() {
+    let stage = Stage::new(1, |_| forever());
+    let reaps = stage
+        .store
+        .wait(|state| (state.reaps.len() == 5).then(|| state.reaps.clone()))
+        .await;
+    for (before, after) in reaps.iter().zip(&reaps[1..]) {
+        let gap = after.since(*before);
+        assert!(gap < limits::REAP_GAP_MAX, "{reaps:?}");
+        assert!(gap >= limits::REAP_EVERY, "{reaps:?}");
+    }
 }

@@ -6,7 +6,6 @@ use autom8_store::StoreError;
 
 use super::memory_store::{ended_as, unavailable};
 use super::*;
-use crate::timer;
 
 async fn completes(_: RunContext) -> Ended {
     Ended::Completed { result: None }
@@ -144,7 +143,6 @@ async fn a_listener_that_panics_costs_no_outcome() {
             .wait(|state| (ended_as(state, RunState::Completed) == ended).then_some(()))
             .await;
     }
-    timer::sleep(SECOND).await;
     engine.stop(SECOND).await;
     assert_eq!(engine.status().instant_in_flight, 0);
 }
