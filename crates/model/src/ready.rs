@@ -9,10 +9,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use crate::Timestamp;
 use crate::id::{RunId, TaskId};
 use crate::limits;
 use crate::run::Inputs;
+use crate::{Monotonic, Timestamp};
 
 /// Which kind of hand can do a run; a claim asks for one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,10 +108,10 @@ pub struct ReadyQueue {
     traits: HashMap<(TaskId, u32), TaskTraits>,
     queues: BTreeMap<(String, Lane), Waiting>,
     /// Backing off: not claimable before the time.
-    delayed: BTreeMap<(Timestamp, RunId), Span>,
+    delayed: BTreeMap<(Monotonic, RunId), Span>,
     suspects: BTreeMap<RunId, Span>,
     /// Suspects that are out, and since when; the next half waits for them, but not for ever.
-    suspects_out: BTreeMap<RunId, Timestamp>,
+    suspects_out: BTreeMap<RunId, Monotonic>,
     /// Cancelled while waiting: skipped when their turn comes.
     dropped: HashSet<RunId>,
     /// Waiting runs of paused tasks: set aside, so that no claim has to look past them.
@@ -192,12 +192,13 @@ impl ReadyQueue {
         Ok(())
     }
 
-    /// Adds one run that may not be claimed before `run_at`.
-    pub fn push_delayed(&mut self, run_at: Timestamp, span: Span) {
+    /// Adds one run that may not be claimed before `due`: a backoff is a length of time, which no
+    /// step of the wall clock bends.
+    pub fn push_delayed(&mut self, due: Monotonic, span: Span) {
         debug_assert_eq!(span.count, 1, "a delay belongs to one run");
         self.runs += 1;
         self.entries += 1;
-        self.delayed.insert((run_at, span.first), span);
+        self.delayed.insert((due, span.first), span);
     }
 
     /// Adds one run whose worker died with it.
@@ -327,16 +328,14 @@ impl ReadyQueue {
     }
 
     /// When the next delay is over.
-    pub fn next_run_at(&self) -> Option<Timestamp> {
-        self.delayed
-            .first_key_value()
-            .map(|((run_at, _), _)| *run_at)
+    pub fn next_due(&self) -> Option<Monotonic> {
+        self.delayed.first_key_value().map(|((due, _), _)| *due)
     }
 
     /// Takes out the runs whose delay is over, to be pushed again.
-    pub fn take_due(&mut self, now: Timestamp) -> Vec<Span> {
+    pub fn take_due(&mut self, now: Monotonic) -> Vec<Span> {
         let mut due = Vec::new();
-        while self.next_run_at().is_some_and(|run_at| run_at <= now) {
+        while self.next_due().is_some_and(|due| due <= now) {
             let Some((_, span)) = self.delayed.pop_first() else {
                 break;
             };
@@ -364,7 +363,7 @@ impl ReadyQueue {
     }
 
     /// Takes runs for one claim, in order.
-    pub fn claim(&mut self, request: &ClaimRequest, now: Timestamp) -> Vec<Claimed> {
+    pub fn claim(&mut self, request: &ClaimRequest, now: Monotonic) -> Vec<Claimed> {
         let mut taken = Vec::new();
         self.claim_suspects(request, now, &mut taken);
         let mut room = request.runs_max.saturating_sub(taken.len());
@@ -463,7 +462,7 @@ impl ReadyQueue {
         }
     }
 
-    fn claim_suspects(&mut self, request: &ClaimRequest, now: Timestamp, taken: &mut Vec<Claimed>) {
+    fn claim_suspects(&mut self, request: &ClaimRequest, now: Monotonic, taken: &mut Vec<Claimed>) {
         self.suspects_out
             .retain(|_, since| now.since(*since) < limits::SUSPECT_WATCH);
         if self.suspects.is_empty() || !self.suspects_out.is_empty() {

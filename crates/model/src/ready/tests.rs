@@ -28,7 +28,11 @@ fn ids(claimed: &[Claimed]) -> Vec<i64> {
     claimed.iter().map(|c| c.run.0).collect()
 }
 
-const START: Timestamp = Timestamp::from_seconds(1_000);
+const START: Monotonic = seconds(1_000);
+
+const fn seconds(seconds: u64) -> Monotonic {
+    Monotonic::from_micros(seconds * 1_000_000)
+}
 
 fn any(runs_max: usize) -> ClaimRequest {
     ClaimRequest {
@@ -82,7 +86,7 @@ fn a_deleted_task_takes_its_runs_along_but_not_those_already_cancelled() {
     queue.learn(traits(2, 0, 3));
     queue.push(span(1, 1, 5)).unwrap();
     queue.push(span(2, 6, 1)).unwrap();
-    queue.push_delayed(Timestamp::from_seconds(9), span(1, 7, 1));
+    queue.push_delayed(seconds(9), span(1, 7, 1));
     queue.drop_run(RunId(3));
     let taken: Vec<(i64, u32)> = queue
         .take_task(TaskId(1))
@@ -98,22 +102,22 @@ fn a_deleted_task_takes_its_runs_along_but_not_those_already_cancelled() {
 fn a_delay_holds_until_its_time() {
     let mut queue = ReadyQueue::new();
     queue.learn(traits(1, 0, 3));
-    queue.push_delayed(Timestamp::from_seconds(5), span(1, 1, 1));
-    assert!(queue.take_due(Timestamp::from_seconds(4)).is_empty());
-    assert_eq!(queue.next_run_at(), Some(Timestamp::from_seconds(5)));
-    let due = queue.take_due(Timestamp::from_seconds(5));
+    queue.push_delayed(seconds(5), span(1, 1, 1));
+    assert!(queue.take_due(seconds(4)).is_empty());
+    assert_eq!(queue.next_due(), Some(seconds(5)));
+    let due = queue.take_due(seconds(5));
     assert_eq!((due.len(), due[0].first, queue.len()), (1, RunId(1), 0));
-    assert_eq!(queue.next_run_at(), None);
+    assert_eq!(queue.next_due(), None);
 }
 
 #[test]
 fn one_that_is_cancelled_in_its_delay_never_comes_due() {
     let mut queue = ReadyQueue::new();
     queue.learn(traits(1, 0, 3));
-    queue.push_delayed(Timestamp::from_seconds(5), span(1, 1, 1));
+    queue.push_delayed(seconds(5), span(1, 1, 1));
     queue.drop_run(RunId(1));
     assert_eq!(queue.len(), 0);
-    assert!(queue.take_due(Timestamp::from_seconds(9)).is_empty());
+    assert!(queue.take_due(seconds(9)).is_empty());
     assert_eq!(queue.len(), 0);
 }
 

@@ -232,7 +232,7 @@ impl Writer {
             if !pending.is_wanted() {
                 continue;
             }
-            let claimed = self.memory.ready.claim(&pending.request, group.now);
+            let claimed = self.memory.ready.claim(&pending.request, group.monotonic);
             if claimed.is_empty() {
                 if self.closing || !pending.waits {
                     pending.answer_with_nothing();

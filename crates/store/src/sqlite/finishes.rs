@@ -10,6 +10,7 @@ use super::SqlResult;
 use super::claims::{CoveredRun, LiveClaim, delete_receipt};
 use super::group::Group;
 use super::inbox::{PackedLog, PendingFinish};
+use super::memory::span_of;
 use super::runs::VALUES_ROWS;
 use super::writer::Writer;
 use crate::{Finish, Finished};
@@ -106,7 +107,9 @@ impl Writer {
                         run_at: Some(run_at),
                     };
                     self.put_back(&ended, home, group)?;
-                    self.memory.push_retry(&covered, run_at, group.now);
+                    let due = group.monotonic.plus(run_at.since(group.now));
+                    self.memory
+                        .push_delayed(due, span_of(&covered, covered.attempt));
                 }
             }
             self.settle(&live, index, group)?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use autom8_model::ready::{Lane, ReadyQueue, Span, TaskTraits};
 use autom8_model::task::OnCrash;
-use autom8_model::{Epoch, RunId, Task, TaskId, TaskType, Timestamp};
+use autom8_model::{Epoch, Monotonic, RunId, Task, TaskId, TaskType};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::claims::{CoveredRun, OpenClaim};
@@ -111,23 +111,14 @@ impl Memory {
         self.push_span(span_of(covered, attempt));
     }
 
-    /// Lets a run wait until `run_at`.
-    pub(crate) fn push_retry(&mut self, covered: &CoveredRun, run_at: Timestamp, now: Timestamp) {
-        let span = span_of(covered, covered.attempt);
-        if run_at > now {
-            self.push_delayed(run_at, span);
-        } else {
-            self.push_span(span);
-        }
-    }
-
-    pub(crate) fn push_delayed(&mut self, run_at: Timestamp, span: Span) {
+    /// Lets a run wait until its delay is over.
+    pub(crate) fn push_delayed(&mut self, due: Monotonic, span: Span) {
         self.learn_for(&span);
-        self.ready.push_delayed(run_at, span);
+        self.ready.push_delayed(due, span);
     }
 
     /// Lets runs go on whose delay is over.
-    pub(crate) fn promote(&mut self, now: Timestamp) {
+    pub(crate) fn promote(&mut self, now: Monotonic) {
         for span in self.ready.take_due(now) {
             self.push_span(span);
         }

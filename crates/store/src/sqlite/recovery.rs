@@ -10,8 +10,8 @@ use autom8_model::lease::decode_ids;
 use autom8_model::ready::Span;
 use autom8_model::task::Overlap;
 use autom8_model::{
-    BootId, Clock, Epoch, RunId, Task, TaskId, TaskSpec, TaskType, Timestamp, Trigger, WorkerName,
-    limits,
+    BootId, Clock, Epoch, Monotonic, RunId, Task, TaskId, TaskSpec, TaskType, Timestamp, Trigger,
+    WorkerName, limits,
 };
 use rusqlite::Connection;
 use rustc_hash::FxHashMap;
@@ -181,7 +181,7 @@ fn load(connection: &Connection, clock: &dyn Clock) -> Result<Loaded, LoadError>
             covering.entry(*run).or_default().push(index);
         }
     }
-    let now = clock.now();
+    let now = (clock.now(), clock.monotonic());
     let mut covered: Vec<Vec<CoveredRun>> = receipts.iter().map(|_| Vec::new()).collect();
     let mut orphans = VecDeque::new();
     for segment in memory.segments.clone() {
@@ -382,7 +382,7 @@ fn load_open_runs(
     connection: &Connection,
     segment: &Segment,
     memory: &mut Memory,
-    now: Timestamp,
+    (now, monotonic): (Timestamp, Monotonic),
     unfinished: &[Unfinished],
     elsewhere: &mut dyn FnMut(&OpenRow, &Memory) -> bool,
 ) -> Result<(), LoadError> {
@@ -440,7 +440,9 @@ fn load_open_runs(
             _ if replaces => {
                 memory.held.insert(row.task, row.span());
             }
-            Some(run_at) if run_at > now => memory.push_delayed(run_at, row.span()),
+            Some(run_at) if run_at > now => {
+                memory.push_delayed(monotonic.plus(run_at.since(now)), row.span());
+            }
             // Put back without a time: it may be what killed its worker.
             None if row.attempt > 0 => memory.push_suspect(row.span()),
             _ => memory.push_span(row.span()),

@@ -33,7 +33,7 @@ use crate::{RetentionPolicy, StoreError, StoreObserver, TypeTotals};
 /// The longest the writer waits for something to do.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
 /// A wait for a run that is due is not cut finer.
-const RUN_AT_GRAIN: Duration = Duration::from_micros(100);
+const DUE_GRAIN: Duration = Duration::from_micros(100);
 /// Rows of batches that a group takes even when finishes alone would fill it.
 const BATCH_ROWS_MIN: usize = limits::GROUP_ROWS_MAX / 4;
 
@@ -94,10 +94,10 @@ impl Writer {
         if self.has_more() {
             return Duration::ZERO;
         }
-        match self.memory.ready.next_run_at() {
-            Some(run_at) if !self.pending_claims.is_empty() => run_at
-                .since(self.clock.now())
-                .clamp(RUN_AT_GRAIN, IDLE_WAIT),
+        match self.memory.ready.next_due() {
+            Some(due) if !self.pending_claims.is_empty() => due
+                .since(self.clock.monotonic())
+                .clamp(DUE_GRAIN, IDLE_WAIT),
             _ => IDLE_WAIT,
         }
     }
@@ -107,7 +107,7 @@ impl Writer {
         self.given_back.append(&mut work.given_back);
         self.batches
             .extend(work.batches.drain(..).map(BatchInProgress::new));
-        self.memory.promote(self.clock.now());
+        self.memory.promote(self.clock.monotonic());
         let commands = work.writes() + self.given_back.len() + self.batches.len();
         if commands == 0 && self.sweeps.is_empty() && self.memory.ready.is_empty() {
             return self.drop_unwanted_claims();
