@@ -154,6 +154,7 @@ pub struct CpuReading {
 pub struct CpuProbe {
     stat: ProcFile,
     loadavg: ProcFile,
+    load: Reading<[f64; 3]>,
     last: Option<ProcStat>,
     context_switches: Counter,
 }
@@ -163,9 +164,15 @@ impl CpuProbe {
         Self {
             stat: ProcFile::open(proc_root.join("stat")),
             loadavg: ProcFile::open(proc_root.join("loadavg")),
+            load: Err(Absence::FIRST_SAMPLE),
             last: None,
             context_switches: Counter::default(),
         }
+    }
+
+    /// Reads the load averages, which are told until the next call.
+    pub fn refresh_load(&mut self, buffer: &mut Buffer) {
+        self.load = self.loadavg.parse(buffer, parse_loadavg);
     }
 
     /// Reads the CPUs. `allowed_cpus` are the ones this process may run on (affinity, cpuset).
@@ -175,7 +182,6 @@ impl CpuProbe {
         interval: &Reading<Interval>,
         allowed_cpus: &Reading<Vec<u32>>,
     ) -> CpuReading {
-        let load = self.loadavg.parse(buffer, parse_loadavg);
         let now = self.stat.parse(buffer, parse_stat);
         let switches = now.as_ref().map_err(Clone::clone).and_then(|stat| {
             stat.context_switches
@@ -212,7 +218,7 @@ impl CpuProbe {
                 .context_switches
                 .per_second(switches, interval)
                 .map(|rate| round(rate, 1)),
-            load,
+            load: self.load.clone(),
         };
         self.last = now.ok();
         reading
@@ -289,7 +295,9 @@ btime 1763902800
     fn probe(directory: &Path, stat: &str) -> CpuProbe {
         std::fs::write(directory.join("stat"), stat).unwrap();
         std::fs::write(directory.join("loadavg"), "0.41 0.40 0.25 1/142 10474\n").unwrap();
-        CpuProbe::open(directory)
+        let mut probe = CpuProbe::open(directory);
+        probe.refresh_load(&mut Buffer::default());
+        probe
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What the device below the data directory does: `/proc/diskstats`
-//! (`Documentation/admin-guide/iostats.rst`).
+//! What the device below the data directory does: its `stat` in `/sys`, else its line of
+//! `/proc/diskstats` (`Documentation/admin-guide/iostats.rst`).
 //!
 //! The latencies are the kernel's: means of a sample interval, from clocks of whole milliseconds.
 //! What a commit feels, its queue and its file system included, only the store can tell.
@@ -41,12 +41,19 @@ pub fn parse_diskstats(text: &str, device: DeviceNumber) -> Option<DiskStats> {
             return None;
         }
         let name = words.next()?.to_owned();
-        let columns: Vec<&str> = words.collect();
-        // The documentation counts from 1 and from the major number on: the fourth is the first
-        // one here.
+        DiskStats::of(name, words)
+    })
+}
+
+impl DiskStats {
+    /// The counters of the device `device`, which are the same in both files.
+    fn of<'a>(device: String, counters: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let columns: Vec<&str> = counters.collect();
+        // The documentation of diskstats counts from 1 and from the major number on: the fourth is
+        // the first one here.
         let column = |number: usize| columns.get(number - 4)?.parse::<u64>().ok();
         Some(DiskStats {
-            device: name,
+            device,
             reads: column(4)?,
             read_bytes: column(6)?.saturating_mul(SECTOR_BYTES),
             read_time_ms: column(7)?,
@@ -57,7 +64,7 @@ pub fn parse_diskstats(text: &str, device: DeviceNumber) -> Option<DiskStats> {
             weighted_time_ms: column(14)?,
             flushes: column(19).zip(column(20)),
         })
-    })
+    }
 }
 
 /// Figures of one sample.
@@ -80,8 +87,7 @@ pub struct DiskReading {
 
 #[derive(Debug)]
 pub struct DiskProbe {
-    diskstats: ProcFile,
-    device: Reading<DeviceNumber>,
+    counters: Reading<Counters>,
     read: Direction,
     write: Direction,
     flush: Direction,
@@ -91,12 +97,63 @@ pub struct DiskProbe {
     weighted_time_ms: Counter,
 }
 
+/// Where the counters of the device are read.
+#[derive(Debug)]
+enum Counters {
+    /// The device's own file, a quarter of the cost of the list of all.
+    OfDevice { device: String, stat: ProcFile },
+    /// Where `/sys` is not mounted.
+    OfAll {
+        diskstats: ProcFile,
+        device: DeviceNumber,
+    },
+}
+
+impl Counters {
+    fn open(proc_root: &Path, sys_root: &Path, device: DeviceNumber) -> Self {
+        let DeviceNumber { major, minor } = device;
+        // A link that leads to the folder with the kernel's name of the device.
+        let own = sys_root.join(format!("dev/block/{major}:{minor}"));
+        let name = own.canonicalize().ok();
+        let name = name.and_then(|place| Some(place.file_name()?.to_str()?.to_owned()));
+        match name.filter(|_| own.join("stat").exists()) {
+            Some(device) => Counters::OfDevice {
+                device,
+                stat: ProcFile::open(own.join("stat")),
+            },
+            None => Counters::OfAll {
+                diskstats: ProcFile::open(proc_root.join("diskstats")),
+                device,
+            },
+        }
+    }
+
+    fn read(&self, buffer: &mut Buffer) -> Reading<DiskStats> {
+        match self {
+            Counters::OfDevice { device, stat } => stat.parse(buffer, |text| {
+                DiskStats::of(device.clone(), text.split_ascii_whitespace())
+            }),
+            Counters::OfAll { diskstats, device } => {
+                parse_diskstats(diskstats.read(buffer)?, *device).ok_or_else(|| {
+                    let DeviceNumber { major, minor } = device;
+                    Absence::explained(format!("/proc/diskstats does not list {major}:{minor}"))
+                })
+            }
+        }
+    }
+}
+
 impl DiskProbe {
     /// Watches the device below `directory`, which must exist.
-    pub fn open(proc_root: &Path, mounts: &Reading<Vec<Mount>>, directory: &Path) -> Self {
+    pub fn open(
+        proc_root: &Path,
+        sys_root: &Path,
+        mounts: &Reading<Vec<Mount>>,
+        directory: &Path,
+    ) -> Self {
         Self {
-            diskstats: ProcFile::open(proc_root.join("diskstats")),
-            device: device_below(mounts, directory),
+            counters: device_below(mounts, directory)
+                .map(|device| Counters::open(proc_root, sys_root, device)),
             read: Direction::new("no reads in the interval"),
             write: Direction::new("no writes in the interval"),
             flush: Direction::new("no flushes in the interval"),
@@ -108,14 +165,8 @@ impl DiskProbe {
     }
 
     pub fn sample(&mut self, buffer: &mut Buffer, interval: &Reading<Interval>) -> DiskReading {
-        let device = self.device.clone();
-        let totals = device.and_then(|device| {
-            let text = self.diskstats.read(buffer)?;
-            parse_diskstats(text, device).ok_or_else(|| {
-                let DeviceNumber { major, minor } = device;
-                Absence::explained(format!("/proc/diskstats does not list {major}:{minor}"))
-            })
-        });
+        let counters = self.counters.as_ref().map_err(Clone::clone);
+        let totals = counters.and_then(|counters| counters.read(buffer));
         let of = |part: fn(&DiskStats) -> u64| totals.as_ref().map(part).map_err(Clone::clone);
         let flushes = totals.clone().and_then(|totals| {
             totals

@@ -59,7 +59,35 @@ fn probe(line: &str) -> (DiskProbe, tempfile::TempDir) {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("diskstats"), line).unwrap();
     let mounts = Ok(parse_mountinfo("27 1 254:0 / / rw - ext4 /dev/vda rw\n"));
-    (DiskProbe::open(root.path(), &mounts, root.path()), root)
+    let probe = DiskProbe::open(root.path(), root.path(), &mounts, root.path());
+    (probe, root)
+}
+
+#[test]
+fn the_own_file_of_the_device_tells_the_same_as_its_line() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("devices/vda");
+    let by_number = root.path().join("dev/block");
+    fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(&by_number).unwrap();
+    std::os::unix::fs::symlink("../../devices/vda", by_number.join("254:0")).unwrap();
+    let own = "     100  6  2000  950  40  3  800  120  0  500  1070  11  66  9  20  8  24\n";
+    fs::write(folder.join("stat"), own).unwrap();
+    let mounts = Ok(parse_mountinfo("27 1 254:0 / / rw - ext4 /dev/vda rw\n"));
+    // There is no list of all, so that nothing but the own file can be the source.
+    let mut probe = DiskProbe::open(root.path(), root.path(), &mounts, root.path());
+    let sample = probe.sample(&mut Buffer::default(), &Interval::between(None, 0));
+    assert_eq!(sample.totals.ok(), parse_diskstats(DISKSTATS, VDA));
+    assert_eq!(sample.device.as_deref(), Ok("vda"));
+
+    fs::write(folder.join("stat"), "1 2 3\n").unwrap();
+    let odd = probe.sample(&mut Buffer::default(), &Interval::between(None, 0));
+    assert!(
+        odd.totals
+            .unwrap_err()
+            .reason()
+            .contains("unexpected content")
+    );
 }
 
 #[test]
@@ -109,7 +137,7 @@ fn a_wrap_of_the_milliseconds_is_no_latency_of_weeks() {
 fn without_a_device_every_figure_says_why() {
     let root = tempfile::tempdir().unwrap();
     let mounts = Ok(parse_mountinfo("1 1 0:30 / / rw - overlay overlay rw\n"));
-    let mut probe = DiskProbe::open(Path::new("/proc"), &mounts, root.path());
+    let mut probe = DiskProbe::open(Path::new("/proc"), Path::new("/sys"), &mounts, root.path());
     let sample = probe.sample(&mut Buffer::default(), &Interval::between(None, 0));
     assert_eq!(
         sample.write_iops.unwrap_err().reason(),
@@ -127,8 +155,13 @@ fn figures_under_direct_writes_equal_the_deltas_of_diskstats() {
     let mounts = Ok(parse_mountinfo(
         &fs::read_to_string("/proc/self/mountinfo").unwrap(),
     ));
-    let mut probe = DiskProbe::open(Path::new("/proc"), &mounts, directory.path());
-    let Ok(device) = probe.device.clone() else {
+    let mut probe = DiskProbe::open(
+        Path::new("/proc"),
+        Path::new("/sys"),
+        &mounts,
+        directory.path(),
+    );
+    let Ok(device) = device_below(&mounts, directory.path()) else {
         // Checked out onto a file system without a device: the probe must say so, not answer.
         let sample = probe.sample(&mut Buffer::default(), &Interval::between(None, 0));
         assert!(sample.write_latency_ms.is_err());

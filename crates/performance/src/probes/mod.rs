@@ -25,7 +25,7 @@ use grant::CpuGrant;
 use memory::{MemoryProbe, MemoryReading};
 use mounts::{mount_of, parse_mountinfo};
 use pressure::{PressureProbe, PressureReading};
-use proc_file::{Buffer, ProcFile};
+use proc_file::{Buffer, read_once};
 use process::{ProcessProbe, ProcessReading};
 use reading::{Absence, Interval, Reading};
 use std::path::Path;
@@ -33,6 +33,10 @@ use std::path::Path;
 /// How often limits, the proportional set size and the like are read again: they change seldom or
 /// cost more than all the rest (`smaps_rollup` 150 µs and up).
 const SLOW_REFRESH_MICROS: u64 = 60_000_000;
+
+/// How often the load averages, which the kernel forms anew this often, and what a process seldom
+/// changes (`status`, 9 µs) are read again.
+const STEADY_REFRESH_MICROS: u64 = 5_000_000;
 
 /// Every probe, with its files open.
 #[derive(Debug)]
@@ -49,7 +53,8 @@ pub struct Probes {
     memory_pressure: PressureProbe,
     io_pressure: PressureProbe,
     sampled_at_micros: Option<u64>,
-    refreshed_at_micros: Option<u64>,
+    refreshed_slow_at_micros: Option<u64>,
+    refreshed_steady_at_micros: Option<u64>,
 }
 
 /// One sample of everything.
@@ -76,11 +81,10 @@ impl Probes {
     /// cannot be opened is absent in every sample, with the reason.
     pub fn open(data_directory: &Path) -> Self {
         let proc_root = Path::new("/proc");
-        let mut buffer = Buffer::default();
-        let mounts = ProcFile::open("/proc/self/mountinfo")
-            .parse(&mut buffer, |text| Some(parse_mountinfo(text)));
-        let memberships = ProcFile::open("/proc/self/cgroup")
-            .parse(&mut buffer, |text| Some(parse_membership(text)));
+        let mounts =
+            read_once(Path::new("/proc/self/mountinfo")).map(|text| parse_mountinfo(&text));
+        let memberships =
+            read_once(Path::new("/proc/self/cgroup")).map(|text| parse_membership(&text));
         let cgroup = CgroupProbe::discover(&mounts, &memberships);
         let pressure =
             |resource| PressureProbe::open(proc_root, cgroup.pressure_directory(), resource);
@@ -95,16 +99,17 @@ impl Probes {
             cpu: CpuProbe::open(proc_root),
             process: ProcessProbe::open(proc_root),
             memory: MemoryProbe::open(proc_root),
-            disk: DiskProbe::open(proc_root, &mounts, data_directory),
+            disk: DiskProbe::open(proc_root, Path::new("/sys"), &mounts, data_directory),
             filesystem: FilesystemProbe::open(data_directory),
             filesystem_type,
             cpu_pressure: pressure("cpu"),
             memory_pressure: pressure("memory"),
             io_pressure: pressure("io"),
             cgroup,
-            buffer,
+            buffer: Buffer::default(),
             sampled_at_micros: None,
-            refreshed_at_micros: None,
+            refreshed_slow_at_micros: None,
+            refreshed_steady_at_micros: None,
         }
     }
 
@@ -112,13 +117,19 @@ impl Probes {
     /// call.
     pub fn sample(&mut self, now_monotonic_micros: u64) -> SystemReading {
         let buffer = &mut self.buffer;
-        let is_due = self.refreshed_at_micros.is_none_or(|refreshed_at| {
-            now_monotonic_micros.saturating_sub(refreshed_at) >= SLOW_REFRESH_MICROS
-        });
-        if is_due {
+        let is_due = |refreshed_at_micros: Option<u64>, period_micros| {
+            refreshed_at_micros
+                .is_none_or(|at| now_monotonic_micros.saturating_sub(at) >= period_micros)
+        };
+        if is_due(self.refreshed_slow_at_micros, SLOW_REFRESH_MICROS) {
             self.cgroup.refresh_limits(buffer);
             self.process.refresh_slow(buffer, now_monotonic_micros);
-            self.refreshed_at_micros = Some(now_monotonic_micros);
+            self.refreshed_slow_at_micros = Some(now_monotonic_micros);
+        }
+        if is_due(self.refreshed_steady_at_micros, STEADY_REFRESH_MICROS) {
+            self.cpu.refresh_load(buffer);
+            self.process.refresh_status(buffer);
+            self.refreshed_steady_at_micros = Some(now_monotonic_micros);
         }
         let interval = Interval::between(self.sampled_at_micros, now_monotonic_micros);
         let process = self.process.sample(buffer, now_monotonic_micros, &interval);

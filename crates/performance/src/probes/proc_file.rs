@@ -13,6 +13,12 @@ const CONTENT_BYTES_MAX: usize = 4 << 20;
 /// First size of the buffer: one read for every file of an ordinary machine.
 const BUFFER_BYTES: usize = 16 << 10;
 
+/// A read that brings less than this was the last one. The kernel hands out whole records, a page
+/// of 4 KiB at a time, so after half a page only a record longer than the other half could follow,
+/// and none of the files that are sampled has one. To ask for the end costs 0.7 µs a file, a tenth
+/// of a sample in all.
+const LAST_READ_BYTES: usize = 2 << 10;
+
 /// The buffer that all files of a sampler are read into, one after another.
 #[derive(Debug)]
 pub struct Buffer(Vec<u8>);
@@ -42,7 +48,7 @@ impl ProcFile {
         let file = self.file.as_ref().map_err(Clone::clone)?;
         let bytes = &mut buffer.0;
         let mut filled = 0;
-        // A short read is not the end: the kernel hands out many files page by page.
+        // A short read need not be the end: the kernel hands out many files page by page.
         loop {
             if filled == bytes.len() {
                 if filled >= CONTENT_BYTES_MAX {
@@ -54,8 +60,12 @@ impl ProcFile {
                 bytes.resize(filled * 2, 0);
             }
             match file.read_at(&mut bytes[filled..], filled as u64) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
+                Ok(count) => {
+                    filled += count;
+                    if count < LAST_READ_BYTES {
+                        break;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(unreadable(&self.path, &error)),
             }
@@ -71,6 +81,11 @@ impl ProcFile {
             Absence::explained(format!("{} has unexpected content", self.path.display()))
         })
     }
+}
+
+/// Reads a file that is of no interest later, to its very end.
+pub fn read_once(path: &Path) -> Reading<String> {
+    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Absence {

@@ -1,5 +1,5 @@
-//! What this process itself uses: `/proc/self/{status,stat,io,smaps_rollup,fd}` and the schedule
-//! statistics of its threads.
+//! What this process itself uses: `/proc/self/{stat,statm,status,io,smaps_rollup,fd}` and the
+//! schedule statistics of its threads.
 
 use super::cpu::parse_cpu_list;
 use super::proc_file::{Buffer, ProcFile};
@@ -37,12 +37,18 @@ pub fn parse_process_stat(text: &str) -> Option<ProcessStat> {
     })
 }
 
+/// Pages of the address space and of the resident set from `/proc/self/statm`, whose sums are as
+/// exact as those of `status`; `stat` tells them too, but less exactly the more CPUs there are.
+pub fn parse_statm(text: &str) -> Option<(u64, u64)> {
+    let mut words = text.split_ascii_whitespace().map(|word| word.parse().ok());
+    Some((words.next()??, words.next()??))
+}
+
 /// What `/proc/self/status` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessStatus {
     pub rss_bytes: u64,
     pub peak_rss_bytes: u64,
-    pub virtual_bytes: u64,
     pub swap_bytes: Option<u64>,
     /// The CPUs this process may run on, by affinity and cpuset.
     pub allowed_cpus: Option<Vec<u32>>,
@@ -62,7 +68,6 @@ pub fn parse_status(text: &str) -> Option<ProcessStatus> {
     Some(ProcessStatus {
         rss_bytes: bytes("VmRSS")?,
         peak_rss_bytes: bytes("VmHWM")?,
-        virtual_bytes: bytes("VmSize")?,
         swap_bytes: bytes("VmSwap"),
         allowed_cpus: value("Cpus_allowed_list").and_then(parse_cpu_list),
     })
@@ -125,6 +130,7 @@ pub struct ProcessReading {
 pub struct ProcessProbe {
     status: ProcFile,
     stat: ProcFile,
+    statm: ProcFile,
     io: ProcFile,
     smaps_rollup: ProcFile,
     fd_directory: PathBuf,
@@ -141,6 +147,7 @@ pub struct ProcessProbe {
     write_bytes: Counter,
     pss_bytes: Reading<u64>,
     open_fds: Reading<u64>,
+    last_status: Reading<ProcessStatus>,
 }
 
 impl ProcessProbe {
@@ -149,6 +156,7 @@ impl ProcessProbe {
         Self {
             status: ProcFile::open(own.join("status")),
             stat: ProcFile::open(own.join("stat")),
+            statm: ProcFile::open(own.join("statm")),
             io: ProcFile::open(own.join("io")),
             smaps_rollup: ProcFile::open(own.join("smaps_rollup")),
             fd_directory: own.join("fd"),
@@ -163,7 +171,14 @@ impl ProcessProbe {
             write_bytes: Counter::default(),
             pss_bytes: Err(Absence::FIRST_SAMPLE),
             open_fds: Err(Absence::FIRST_SAMPLE),
+            last_status: Err(Absence::FIRST_SAMPLE),
         }
+    }
+
+    /// Reads what seldom changes: the peak, the swap and the CPUs allowed, which are told until the
+    /// next call.
+    pub fn refresh_status(&mut self, buffer: &mut Buffer) {
+        self.last_status = self.status.parse(buffer, parse_status);
     }
 
     /// The figures too dear for every second, kept until the next call: the proportional set size
@@ -185,11 +200,16 @@ impl ProcessProbe {
         interval: &Reading<Interval>,
     ) -> ProcessReading {
         let stat = self.stat.parse(buffer, parse_process_stat);
-        let status = self.status.parse(buffer, parse_status);
+        let statm = self.statm.parse(buffer, parse_statm);
+        let page_bytes = rustix::param::page_size() as u64;
+        let of_statm = |part: fn(&(u64, u64)) -> u64| {
+            let pages = statm.as_ref().map(part).map_err(Clone::clone);
+            pages.map(|pages| pages.saturating_mul(page_bytes))
+        };
+        let rss_bytes = of_statm(|statm| statm.1);
+        let status = &self.last_status;
         let io = self.io.parse(buffer, parse_io);
         let of_stat = |part: fn(&ProcessStat) -> u64| stat.as_ref().map(part).map_err(Clone::clone);
-        let of_status =
-            |part: fn(&ProcessStatus) -> u64| status.as_ref().map(part).map_err(Clone::clone);
         let of_io = |part: fn(&(u64, u64)) -> u64| io.as_ref().map(part).map_err(Clone::clone);
 
         let threads = of_stat(|stat| stat.threads);
@@ -222,9 +242,13 @@ impl ProcessProbe {
                     .allowed_cpus
                     .ok_or(Absence::because("status has no Cpus_allowed_list"))
             }),
-            rss_bytes: of_status(|status| status.rss_bytes),
-            peak_rss_bytes: of_status(|status| status.peak_rss_bytes),
-            virtual_bytes: of_status(|status| status.virtual_bytes),
+            // What is resident now may be more than the peak was when it was read.
+            peak_rss_bytes: status
+                .as_ref()
+                .map(|status| status.peak_rss_bytes.max(rss_bytes.clone().unwrap_or(0)))
+                .map_err(Clone::clone),
+            rss_bytes,
+            virtual_bytes: of_statm(|statm| statm.0),
             swap_bytes: status.clone().and_then(|status| {
                 status
                     .swap_bytes
@@ -316,16 +340,14 @@ mod tests {
         ] {
             assert_eq!(parse_process_stat(odd), None, "{odd:?}");
         }
-        for odd in [
-            "",
-            "VmRSS: 5 kB",
-            "VmRSS: x kB\nVmHWM: 1 kB\nVmSize: 1 kB",
-            "VmRSS",
-        ] {
+        for odd in ["", "VmRSS: 5 kB", "VmRSS: x kB\nVmHWM: 1 kB", "VmRSS"] {
             assert_eq!(parse_status(odd), None, "{odd:?}");
         }
         for odd in ["", "read_bytes: 1", "read_bytes: -1\nwrite_bytes: 1"] {
             assert_eq!(parse_io(odd), None, "{odd:?}");
+        }
+        for odd in ["", "1", "1 x", "-1 5"] {
+            assert_eq!(parse_statm(odd), None, "{odd:?}");
         }
         assert_eq!(parse_pss("Pss_Dirty: 5 kB\n"), None);
         assert_eq!(parse_pss("Pss: 5 MB\n"), None);
@@ -346,6 +368,7 @@ mod tests {
             (status.swap_bytes, status.allowed_cpus),
             (Some(0), Some(vec![0, 1]))
         );
+        assert_eq!(parse_statm("765 408 323 8 0 108 0\n"), Some((765, 408)));
         let io = "rchar: 6987\nwchar: 11\nread_bytes: 4096\nwrite_bytes: 8192\n";
         assert_eq!(parse_io(io), Some((4096, 8192)));
         let rollup =
