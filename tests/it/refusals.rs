@@ -162,6 +162,15 @@ fn a_directory_that_is_read_only() {
     says(refused(&ended), &["read-only", "--data"]);
 }
 
+#[test]
+fn a_place_where_no_directory_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    for place in ["/proc/x", "/dev/null"] {
+        let ended = serve(folder.path(), Path::new(place), &ServerOptions::default());
+        says(refused(&ended), &[place, "Fix:", "--data"]);
+    }
+}
+
 /// Serves on a data directory that is a small file system of its own, after `prepare`.
 #[track_caller]
 fn serve_on_tmpfs(options: &str, prepare: &str) -> Ended {

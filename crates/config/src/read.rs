@@ -31,7 +31,12 @@ pub fn read(
         Ok(text) => Some(FileText { path: shown, text }),
         Err(error) if error.kind() == io::ErrorKind::NotFound && file.is_none() => None,
         Err(error) => {
-            let fault = Fault::new(shown, format!("cannot read the settings: {error}"));
+            let fault = Fault::new(
+                shown,
+                format!(
+                    "cannot read the settings: {error}: name a TOML file that this user may read"
+                ),
+            );
             return Err(ConfigError {
                 faults: vec![fault],
             });

@@ -73,6 +73,8 @@ pub enum OpenError {
     ReadOnly { path: PathBuf, reason: String },
     #[error("{path} is damaged: {what}.\n  Fix: restore a backup: autom8 backup restore")]
     Damaged { path: PathBuf, what: String },
-    #[error("cannot open {path}: {reason}")]
+    #[error(
+        "cannot open {path}: {reason}.\n  Fix: choose another directory with --data, on an ordinary file system; it is made if it does not exist"
+    )]
     Other { path: PathBuf, reason: String },
 }

@@ -212,6 +212,7 @@ fn advice(name: &str, known: &[&str]) -> String {
     match suggest::nearest(name, known.iter().copied()) {
         Some(meant) => format!("; did you mean `{meant}`?"),
         None if known.is_empty() => "; no field is expected here".to_owned(),
+        None if known.len() == 1 => format!("; use {}", known[0]),
         None => format!("; use one of {}", known.join(", ")),
     }
 }

@@ -42,14 +42,41 @@ async fn segment<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String,
     match Path::<String>::from_request_parts(parts, state).await {
         Ok(Path(text)) => Ok(text),
         // Percent-encoding that is no UTF-8.
-        Err(_) => Err(Problem::not_found(format!("`{}`", shown_key(parts.uri.path()))).into()),
+        Err(_) => {
+            let path: String = parts.uri.path().chars().take(100).collect();
+            Err(Problem::not_found(path).into())
+        }
     }
 }
 
 pub fn no_task(name: &str) -> ApiProblem {
-    Problem::not_found(format!("task `{}`", shown_key(name))).into()
+    Problem::not_found(format!("task {}", shown_key(name))).into()
 }
 
 pub fn no_run(id: &str) -> ApiProblem {
-    Problem::not_found(format!("run `{}`", shown_key(id))).into()
+    Problem::not_found(format!("run {}", shown_key(id))).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::routes::test_bench::Bench;
+
+    #[tokio::test]
+    async fn what_names_nothing_is_not_found_and_repeated_as_it_came() {
+        let bench = Bench::start().await;
+        for (path, named) in [
+            ("/api/v1/tasks/nope", "task nope"),
+            ("/api/v1/tasks/No%20Name", "task No Name"),
+            ("/api/v1/tasks/%ff", "/api/v1/tasks/%ff"),
+            ("/api/v1/runs/7", "run 7"),
+            ("/api/v1/runs/x", "run x"),
+            (
+                "/api/v1/runs/99999999999999999999",
+                "run 99999999999999999999",
+            ),
+        ] {
+            let message = bench.get(path).await.expect_problem(404);
+            assert_eq!(message, format!("{named} does not exist"), "{path}");
+        }
+    }
 }

@@ -166,6 +166,8 @@ async fn runs_are_filtered_and_pages_follow_each_other() {
         "since=today",
         "limit=1001",
         "cursor=x",
+        "cursor=0",
+        "cursor=-5",
         "sort=id",
     ] {
         bench
