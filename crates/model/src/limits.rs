@@ -69,7 +69,7 @@ pub const REAP_EVERY: Duration = Duration::from_secs(1);
 pub const REAP_GAP_MAX: Duration = Duration::from_secs(5);
 /// How long a suspect must live before the next ones may follow it: what kills its worker does so
 /// soon, and a run of a day must not hold up the others for a day.
-pub const SUSPECT_WATCH: Duration = Duration::from_secs(60);
+pub const SUSPECT_WATCH: Duration = Duration::from_secs(20);
 pub const CLAIM_RUNS_MAX: usize = 8_192;
 pub const CLAIM_WAIT_MAX: Duration = Duration::from_secs(30);
 

@@ -154,7 +154,8 @@ pub struct Run {
     /// The fire's time, for runs of a schedule.
     pub planned_at: Option<Timestamp>,
     pub queued_at: Timestamp,
-    /// When it may be claimed, if that lies after `queued_at` (a retry in its backoff).
+    /// When its latest attempt may begin, or might, if that lies after `queued_at`: a retry waits
+    /// for its backoff first.
     pub run_at: Option<Timestamp>,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,

@@ -71,7 +71,7 @@ pub(crate) fn create(data: &Path, into: &Path) -> Result<BackupReport, BackupErr
     // Under another name until it is whole.
     let partial = partial_path(into);
     let _ = fs::remove_dir_all(&partial);
-    fs::create_dir_all(run_log::directory(&partial)).map_err(io(&partial))?;
+    open::create_directory(&run_log::directory(&partial)).map_err(io(&partial))?;
     let made = copy(data, &partial)
         .and_then(|()| seal(&partial))
         .and_then(|()| verify(&partial));
@@ -239,7 +239,7 @@ pub fn restore(directory: &Path, data: &Path) -> Result<Manifest, BackupError> {
             path: data.to_owned(),
         });
     }
-    fs::create_dir_all(run_log::directory(data)).map_err(io(data))?;
+    open::create_directory(&run_log::directory(data)).map_err(io(data))?;
     // The database last: a restore that was cut off leaves none behind.
     let (database, logs): (Vec<_>, Vec<_>) = manifest
         .files

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions as FileOptions};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use autom8_model::Timestamp;
@@ -19,6 +20,18 @@ const FREE_BYTES_MIN: u64 = 32 * 1024 * 1024;
 pub(crate) const DATABASE_FILE: &str = "autom8.db";
 const LOCK_FILE: &str = "autom8.lock";
 
+/// Tasks hold tokens, and runs what programs printed: no other user of the machine may read them.
+const DIRECTORY_MODE: u32 = 0o700;
+pub(crate) const FILE_MODE: u32 = 0o600;
+
+/// Creates a directory that only its owner can enter. One that is there keeps its mode.
+pub(crate) fn create_directory(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(path)
+}
+
 /// Holds the data directory for this process; the kernel lets go of it when the process ends,
 /// however it ends.
 #[derive(Debug)]
@@ -29,12 +42,13 @@ pub(crate) struct DirectoryLock {
 /// Locks the data directory, creating it if need be.
 pub(crate) fn lock_directory(dir: &Path) -> Result<DirectoryLock, OpenError> {
     let refused = |error: std::io::Error| refusal(dir, &error);
-    std::fs::create_dir_all(dir).map_err(refused)?;
+    create_directory(dir).map_err(refused)?;
     let path = dir.join(LOCK_FILE);
     let mut file = FileOptions::new()
         .read(true)
         .write(true)
         .create(true)
+        .mode(FILE_MODE)
         .truncate(false)
         .open(&path)
         .map_err(refused)?;
@@ -121,6 +135,13 @@ pub(crate) fn open_writable(path: &Path, full: bool) -> Result<Connection, OpenE
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // SQLite gives its log the mode of the database, so the mode is set before the first open.
+    FileOptions::new()
+        .append(true)
+        .create(true)
+        .mode(FILE_MODE)
+        .open(path)
+        .map_err(|e| refusal(path, &e))?;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| sql_refusal(path, &e))?;
     // auto_vacuum counts only before the first table, so it comes first.
     let pragmas = format!(
@@ -307,6 +328,22 @@ mod tests {
         );
         drop(held);
         lock_directory(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_can_read_what_is_created() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let _held = lock_directory(&data).unwrap();
+        let path = data.join(DATABASE_FILE);
+        let mut connection = open_writable(&path, true).unwrap();
+        migrate(&mut connection, &path, Timestamp::from_seconds(1)).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&data), DIRECTORY_MODE);
+        for entry in std::fs::read_dir(&data).unwrap().flatten() {
+            assert_eq!(mode(&entry.path()), FILE_MODE, "{}", entry.path().display());
+        }
     }
 
     #[test]

@@ -79,25 +79,13 @@ impl<'a, 'statement> RunRow<'a, 'statement> {
         let tasks = shared.tasks.read();
         let spec = tasks.revision(self.task, self.rev).map(|task| &task.spec);
         let entry = tasks.entry(self.task);
-        let (attempt, epoch, started_at, finished_at, run_at) = if self.state.is_terminal() {
-            (
-                row.get(12)?,
-                epoch(row.get(13)?),
-                time(14)?,
-                time(15)?,
-                None,
-            )
+        let (attempt, epoch, started_at, finished_at) = if self.state.is_terminal() {
+            (row.get(12)?, epoch(row.get(13)?), time(14)?, time(15)?)
         } else if let Some((claim, index)) = self.covering {
             let attempt = claim.runs.get(index).map_or(0, |covered| covered.attempt);
-            (
-                attempt,
-                Some(claim.epoch),
-                Some(claim.claimed_at),
-                None,
-                None,
-            )
+            (attempt, Some(claim.epoch), Some(claim.claimed_at), None)
         } else {
-            (row.get(8)?, epoch(row.get(9)?), None, None, time(7)?)
+            (row.get(8)?, epoch(row.get(9)?), None, None)
         };
         let log_bytes: Option<i64> = row.get(18)?;
         Ok(Run {
@@ -116,7 +104,7 @@ impl<'a, 'statement> RunRow<'a, 'statement> {
             trigger: self.trigger,
             planned_at: time(6)?,
             queued_at: self.queued_at,
-            run_at: run_at.filter(|run_at| *run_at > self.queued_at),
+            run_at: time(7)?.filter(|run_at| *run_at > self.queued_at),
             started_at,
             finished_at,
             attempt,

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -153,9 +153,10 @@ impl LogFiles {
                 self.dirty.retain(|segment| *segment != evicted);
             }
             let directory = directory(&self.data);
-            std::fs::create_dir_all(&directory)?;
+            super::open::create_directory(&directory)?;
             let file = OpenOptions::new()
                 .create(true)
+                .mode(super::open::FILE_MODE)
                 .append(true)
                 .open(path(&self.data, segment))?;
             File::open(&directory)?.sync_all()?;
