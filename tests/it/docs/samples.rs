@@ -37,6 +37,11 @@ fn the_first_automation() {
 }
 
 #[test]
+fn from_a_crontab() {
+    tell("docs/guides/from-crontab.md");
+}
+
+#[test]
 fn schedules() {
     tell("docs/guides/schedules.md");
 }
@@ -61,9 +66,10 @@ fn metrics() {
     tell("docs/reference/metrics.md");
 }
 
-const TOLD: [&str; 7] = [
+const TOLD: [&str; 8] = [
     "README.md",
     "docs/guides/first-automation.md",
+    "docs/guides/from-crontab.md",
     "docs/guides/schedules.md",
     "docs/operations/backup-and-restore.md",
     "docs/operations/running.md",
