@@ -41,12 +41,27 @@ pub struct RunView {
     pub input: Option<Box<RawValue>>,
     pub result: Option<Box<RawValue>>,
     pub error: Option<String>,
-    /// From `queued_at` to the start of the latest attempt, earlier attempts and their backoff
-    /// included.
+    /// How long the latest attempt waited for its start once it might have begun: earlier attempts
+    /// and their backoff are not in it.
     pub wait_ms: Option<f64>,
     /// How long the latest attempt took; `null` until it has ended.
     pub duration_ms: Option<f64>,
     pub log: LogView,
+    /// The attempts that did not end the run, oldest first. Told only where one run is asked for:
+    /// a list would read them for each of its runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptView>,
+}
+
+/// One attempt that was followed by another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// The first is 1.
+    pub attempt: u16,
+    pub epoch: Epoch,
+    pub started_at: Timestamp,
+    pub finished_at: Timestamp,
+    pub error: Option<String>,
 }
 
 /// How much output a run left.
@@ -69,7 +84,7 @@ impl From<LogSummary> for LogView {
 
 impl From<Run> for RunView {
     fn from(run: Run) -> Self {
-        let duration_ms = duration_ms(&run);
+        let (wait_ms, duration_ms) = (wait_ms(&run), duration_ms(&run));
         RunView {
             id: run.id,
             task: run.task,
@@ -78,7 +93,7 @@ impl From<Run> for RunView {
             trigger: run.trigger,
             planned_at: run.planned_at,
             queued_at: run.queued_at,
-            run_at: run.run_at,
+            run_at: run.run_at.filter(|_| run.state == RunState::Queued),
             started_at: run.started_at,
             finished_at: run.finished_at,
             attempt: run.attempt,
@@ -88,11 +103,18 @@ impl From<Run> for RunView {
             input: run.input.map(raw_json),
             result: run.result.map(raw_json),
             error: run.error,
-            wait_ms: run.started_at.map(|at| at.millis_since(run.queued_at)),
+            wait_ms,
             duration_ms,
             log: run.log.map(LogView::from).unwrap_or_default(),
+            attempts: Vec::new(),
         }
     }
+}
+
+/// From when the latest attempt might have begun to when it did.
+fn wait_ms(run: &Run) -> Option<f64> {
+    let startable_at = run.run_at.map_or(run.queued_at, |at| at.max(run.queued_at));
+    Some(run.started_at?.millis_since(startable_at))
 }
 
 pub(crate) fn duration_ms(run: &Run) -> Option<f64> {
@@ -204,6 +226,65 @@ mod tests {
         );
         let back: RunView = serde_json::from_str(&json).unwrap();
         assert_eq!(back.input.unwrap().get(), r#"{ "a": 1.10 }"#);
+    }
+
+    #[test]
+    fn the_wait_of_a_retry_begins_when_its_backoff_ends() {
+        let wait_ms = |queued_at, run_at: Option<Timestamp>, started_at| {
+            let run = Run {
+                queued_at,
+                run_at,
+                started_at,
+                ..ended_run()
+            };
+            RunView::from(run).wait_ms
+        };
+        let at = |millis: i64| Timestamp::from_micros(1_792_000_000_000_000 + millis * 1_000);
+        assert_eq!(wait_ms(at(0), None, Some(at(7))), Some(7.0));
+        assert_eq!(
+            wait_ms(at(0), Some(at(4_000)), Some(at(4_003))),
+            Some(3.0),
+            "the first attempt and its backoff are no wait"
+        );
+        assert_eq!(wait_ms(at(5), Some(at(0)), Some(at(7))), Some(2.0));
+        assert_eq!(wait_ms(at(0), Some(at(9)), Some(at(7))), Some(0.0));
+        assert_eq!(wait_ms(at(0), Some(at(9)), None), None);
+    }
+
+    #[test]
+    fn when_a_run_may_begin_is_told_only_while_it_waits() {
+        for state in RunState::ALL {
+            let run = Run {
+                state,
+                run_at: Some(Timestamp::from_seconds(1_792_000_060)),
+                ..ended_run()
+            };
+            let json = serde_json::to_value(RunView::from(run)).unwrap();
+            let is_told = json.get("run_at").is_some();
+            assert_eq!(is_told, state == RunState::Queued, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn earlier_attempts_are_told_where_there_are_some() {
+        let mut view = RunView::from(ended_run());
+        view.attempts.push(AttemptView {
+            attempt: 1,
+            epoch: Epoch(48_212),
+            started_at: Timestamp::from_seconds(1_792_000_000),
+            finished_at: Timestamp::from_seconds(1_792_000_001),
+            error: Some("HTTP 500".to_owned()),
+        });
+        let json = serde_json::to_string(&view).unwrap();
+        assert!(
+            json.ends_with(concat!(
+                r#""attempts":[{"attempt":1,"epoch":48212,"started_at":"2026-10-14T17:46:40Z","#,
+                r#""finished_at":"2026-10-14T17:46:41Z","error":"HTTP 500"}]}"#
+            )),
+            "{json}"
+        );
+        let back: RunView = serde_json::from_str(&json).unwrap();
+        assert_eq!(back.attempts, view.attempts);
     }
 
     #[test]

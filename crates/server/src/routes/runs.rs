@@ -3,9 +3,9 @@
 use autom8_api::batch::BatchAccepted;
 use autom8_api::page::PageMeta;
 use autom8_api::problem::Problem;
-use autom8_api::run::{RunList, RunView};
+use autom8_api::run::{AttemptView, RunList, RunView};
 use autom8_model::{RunId, RunState, TaskName, TaskType, Timestamp, Trigger};
-use autom8_store::{Enqueue, RunFilter};
+use autom8_store::{Attempt, Enqueue, RunFilter};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::routing::{get, post};
@@ -66,7 +66,23 @@ async fn show(
     RunPath(id): RunPath,
     _: Query<()>,
 ) -> Result<Json<RunView>, ApiProblem> {
-    find(&state, id).await.map(Json)
+    let mut view = find(&state, id).await?;
+    // What its first attempt ended has no earlier ones: most runs cost one read.
+    if view.attempt > 1 || !view.state.is_terminal() {
+        let attempts = state.store.attempts(id).await?;
+        view.attempts = attempts.into_iter().map(attempt_view).collect();
+    }
+    Ok(Json(view))
+}
+
+fn attempt_view(attempt: Attempt) -> AttemptView {
+    AttemptView {
+        attempt: attempt.attempt,
+        epoch: attempt.epoch,
+        started_at: attempt.started_at,
+        finished_at: attempt.finished_at,
+        error: attempt.error,
+    }
 }
 
 /// 202: a run that is running ends once its executor has stopped.

@@ -264,3 +264,45 @@ async fn deleting_a_task_cancels_what_waits_and_keeps_its_history() {
         (&json!(1), &json!(1))
     );
 }
+
+#[tokio::test]
+async fn one_run_tells_its_earlier_attempts_and_a_list_does_not() {
+    let bench = Bench::start_with(|config| config.executors.process.enabled = true).await;
+    let fields = concat!(
+        r#""do":{"process":{"argv":["sh","-c","exit 3"]}},"#,
+        r#""retry":{"max_attempts":3,"backoff":"10ms"}"#
+    );
+    bench.create("flaky", fields).await;
+    let id = bench
+        .post("/api/v1/tasks/flaky/run", "{}")
+        .await
+        .expect(202)["id"]
+        .as_i64()
+        .unwrap();
+    let run = bench.ended(id).await;
+    assert_eq!(
+        (&run["state"], &run["attempt"]),
+        (&json!("failed"), &json!(3))
+    );
+    let attempts: Vec<AttemptView> = serde_json::from_value(run["attempts"].clone()).unwrap();
+    let numbers: Vec<u16> = attempts.iter().map(|attempt| attempt.attempt).collect();
+    assert_eq!(numbers, [1, 2], "the third ended it, and is the run itself");
+    for attempt in &attempts {
+        assert!(attempt.started_at <= attempt.finished_at, "{attempt:?}");
+        let error = attempt.error.as_deref().unwrap();
+        assert!(error.contains('3'), "{error}");
+    }
+    let list = bench.get("/api/v1/runs?task=flaky").await.expect(200);
+    assert_eq!(list["runs"][0]["id"], id);
+    assert!(list["runs"][0].get("attempts").is_none(), "{list}");
+
+    bench.create("sound", NOOP).await;
+    let id = bench
+        .post("/api/v1/tasks/sound/run", "{}")
+        .await
+        .expect(202)["id"]
+        .as_i64()
+        .unwrap();
+    let run = bench.ended(id).await;
+    assert!(run.get("attempts").is_none(), "{run}");
+}
