@@ -161,6 +161,8 @@ pub struct CgroupReading {
 pub struct CgroupProbe {
     cpu: Reading<CpuController>,
     memory: Reading<MemoryController>,
+    swap_used_bytes: Reading<u64>,
+    oom_kills: Reading<u64>,
     /// The group's directory in the v2 hierarchy, where its pressure files are.
     unified: Option<PathBuf>,
 }
@@ -186,6 +188,8 @@ impl CgroupProbe {
         Self {
             cpu: find("cpu").map(|cpu| CpuController::open(cpu, find("cpuacct").ok())),
             memory: find("memory").map(MemoryController::open),
+            swap_used_bytes: Err(Absence::FIRST_SAMPLE),
+            oom_kills: Err(Absence::FIRST_SAMPLE),
             unified,
         }
     }
@@ -205,6 +209,16 @@ impl CgroupProbe {
         }
     }
 
+    /// Reads the swap and the kills, which are told until the next call: they move slowly, and
+    /// cost up to three reads.
+    pub fn refresh_swap(&mut self, buffer: &mut Buffer) {
+        let memory = self.memory.as_ref().map_err(Clone::clone);
+        self.swap_used_bytes = memory
+            .clone()
+            .and_then(|memory| memory.swap_used_bytes(buffer));
+        self.oom_kills = memory.and_then(|memory| memory.oom_kills(buffer));
+    }
+
     fn quota_source(&self) -> Reading<&'static str> {
         let cpu = self.cpu.as_ref().map_err(Clone::clone)?;
         Ok(match cpu.version {
@@ -220,12 +234,6 @@ impl CgroupProbe {
             Err(why) => (Err(absent(why)), Err(absent(why)), Err(absent(why))),
         };
         let memory = self.memory.as_ref();
-        let of_memory =
-            |buffer: &mut Buffer, read: fn(&MemoryController, &mut Buffer) -> Reading<u64>| {
-                memory
-                    .map_err(absent)
-                    .and_then(|memory| read(memory, buffer))
-            };
         CgroupReading {
             quota_source: quota_cpus.clone().and(self.quota_source()),
             quota_cpus,
@@ -237,9 +245,11 @@ impl CgroupProbe {
             memory_limit_source: memory
                 .map_err(absent)
                 .and_then(MemoryController::limit_source),
-            working_set_bytes: of_memory(buffer, MemoryController::working_set_bytes),
-            swap_used_bytes: of_memory(buffer, MemoryController::swap_used_bytes),
-            oom_kills: of_memory(buffer, MemoryController::oom_kills),
+            working_set_bytes: memory
+                .map_err(absent)
+                .and_then(|memory| memory.working_set_bytes(buffer)),
+            swap_used_bytes: self.swap_used_bytes.clone(),
+            oom_kills: self.oom_kills.clone(),
         }
     }
 }

@@ -120,6 +120,7 @@ fn version_2_takes_the_least_limit_of_all_ancestors() {
     let mut probe = tree.probe(V2, "0::/a/b\n");
     let mut buffer = Buffer::default();
     probe.refresh_limits(&mut buffer);
+    probe.refresh_swap(&mut buffer);
     let first = probe.sample(&mut buffer, &Interval::between(None, 0));
     assert_eq!(
         (first.quota_cpus, first.quota_source),
@@ -141,6 +142,7 @@ fn version_2_takes_the_least_limit_of_all_ancestors() {
     // A limit changed while the process runs is seen at the next refresh.
     tree.write("a/b/memory.max", "300000\n");
     probe.refresh_limits(&mut buffer);
+    probe.refresh_swap(&mut buffer);
     let third = probe.sample(&mut buffer, &Interval::between(Some(0), 1_000_000));
     assert_eq!(third.memory_limit_bytes, Ok(300_000));
 }
@@ -175,6 +177,7 @@ fn version_1_reads_its_own_files() {
     );
     let mut buffer = Buffer::default();
     probe.refresh_limits(&mut buffer);
+    probe.refresh_swap(&mut buffer);
     probe.sample(&mut buffer, &Interval::between(None, 0));
     tree.write("cpu/x/cpu.stat", "throttled_time 17000000\n");
     tree.write("cpu/x/cpuacct.usage", "4250000000\n");
@@ -195,6 +198,7 @@ fn without_groups_every_figure_says_why_it_is_absent() {
     let mut probe = CgroupProbe::discover(&Ok(vec![]), &Ok(vec![]));
     let mut buffer = Buffer::default();
     probe.refresh_limits(&mut buffer);
+    probe.refresh_swap(&mut buffer);
     let sample = probe.sample(&mut buffer, &Interval::between(None, 0));
     let why = "no control group hierarchy is mounted";
     assert_eq!(sample.quota_cpus.unwrap_err().reason(), why);

@@ -34,8 +34,8 @@ use std::path::Path;
 /// cost more than all the rest (`smaps_rollup` 150 µs and up).
 const SLOW_REFRESH_MICROS: u64 = 60_000_000;
 
-/// How often the load averages, which the kernel forms anew this often, and what a process seldom
-/// changes (`status`, 9 µs) are read again.
+/// How often the load averages, which the kernel forms anew this often, and what moves slowly
+/// (the peak and the swap in `status`, 9 µs; the group's swap and kills) are read again.
 const STEADY_REFRESH_MICROS: u64 = 5_000_000;
 
 /// Every probe, with its files open.
@@ -127,6 +127,7 @@ impl Probes {
             self.refreshed_slow_at_micros = Some(now_monotonic_micros);
         }
         if is_due(self.refreshed_steady_at_micros, STEADY_REFRESH_MICROS) {
+            self.cgroup.refresh_swap(buffer);
             self.cpu.refresh_load(buffer);
             self.process.refresh_status(buffer);
             self.refreshed_steady_at_micros = Some(now_monotonic_micros);
