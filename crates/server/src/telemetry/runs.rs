@@ -146,6 +146,10 @@ impl EngineObserver for RunBook {
             let is_failure = matches!(state, RunState::Failed | RunState::Interrupted);
             series.total.record(settled.total_micros, is_failure);
         }
+        if let Decision::End(state @ (RunState::Failed | RunState::Interrupted)) = settled.decision
+        {
+            warn_of_failure(state, settled);
+        }
         let threshold = self.run.threshold_micros();
         if settled.duration_micros > threshold {
             self.slow.push(rings::slow_run(
@@ -166,6 +170,34 @@ impl EngineObserver for RunBook {
         };
         self.errors.push(rings::error(self.clock.now(), &note));
     }
+}
+
+/// Bytes of an error in the server's log; the run has it whole.
+const ERROR_BYTES_LOGGED: usize = 200;
+
+/// What an operator greps for. A failure costs a few microseconds here and a success nothing.
+fn warn_of_failure(state: RunState, settled: &RunSettled<'_>) {
+    tracing::warn!(
+        task = settled.task.as_str(),
+        run = settled.run.0,
+        attempt = settled.attempt,
+        error = settled
+            .error
+            .map(|error| logged_error(settled.task_type, error)),
+        "run {}",
+        state.as_str()
+    );
+}
+
+/// The beginning of an error's first line. The error of a process ends with the last words of the
+/// process, which may hold secrets and personal data: they stay with the run, behind its API.
+fn logged_error(task_type: TaskType, error: &str) -> &str {
+    let line = error.lines().next().unwrap_or_default();
+    let ours = match line.split_once(": ") {
+        Some((ours, _)) if task_type == TaskType::Process => ours,
+        _ => line,
+    };
+    &ours[..ours.floor_char_boundary(ERROR_BYTES_LOGGED)]
 }
 
 #[cfg(test)]
@@ -233,5 +265,63 @@ mod tests {
         let book = book();
         book.problem("finisher", "the store is not reachable");
         assert_eq!(book.errors.latest(1)[0].source, "finisher");
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_run_that_failed_for_good_is_one_line_of_the_log_and_no_other_run_is() {
+        let (book, lines) = (book(), Lines::default());
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            for decision in [
+                Decision::RetryAt(Timestamp::from_seconds(2_000)),
+                Decision::End(RunState::Completed),
+                Decision::End(RunState::Cancelled),
+                Decision::End(RunState::Failed),
+                Decision::End(RunState::Interrupted),
+            ] {
+                settle(&book, decision, 10);
+            }
+        });
+        let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        for (line, state) in text.lines().zip(["run failed", "run interrupted"]) {
+            for told in ["WARN", state, "task=\"nightly\"", "run=7", "attempt=1"] {
+                assert!(line.contains(told), "{told} in {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_log_has_the_beginning_of_an_error_and_never_what_a_process_said() {
+        let said = "exit code 3: no contact jane@example.com";
+        assert_eq!(logged_error(TaskType::Process, said), "exit code 3");
+        assert_eq!(
+            logged_error(TaskType::Http, "GET http://a/: answered 500\nmore"),
+            "GET http://a/: answered 500"
+        );
+        assert_eq!(logged_error(TaskType::Http, ""), "");
+        let long = format!("a{}", "é".repeat(300));
+        assert_eq!(
+            logged_error(TaskType::Http, &long).len(),
+            ERROR_BYTES_LOGGED - 1
+        );
     }
 }
