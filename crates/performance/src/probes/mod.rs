@@ -35,7 +35,8 @@ use std::path::Path;
 const SLOW_REFRESH_MICROS: u64 = 60_000_000;
 
 /// How often the load averages, which the kernel forms anew this often, and what moves slowly
-/// (the peak and the swap in `status`, 9 µs; the group's swap and kills) are read again.
+/// (the peak and the swap in `status`, 9 µs; the group's swap and kills; stalls, averages of 10 s
+/// and more, 10 µs) are read again.
 const STEADY_REFRESH_MICROS: u64 = 5_000_000;
 
 /// Every probe, with its files open.
@@ -49,12 +50,25 @@ pub struct Probes {
     disk: DiskProbe,
     filesystem: FilesystemProbe,
     filesystem_type: Reading<String>,
-    cpu_pressure: PressureProbe,
-    memory_pressure: PressureProbe,
-    io_pressure: PressureProbe,
+    cpu_pressure: Pressure,
+    memory_pressure: Pressure,
+    io_pressure: Pressure,
     sampled_at_micros: Option<u64>,
     refreshed_slow_at_micros: Option<u64>,
     refreshed_steady_at_micros: Option<u64>,
+}
+
+/// The stalls of one resource, as they were last read.
+#[derive(Debug)]
+struct Pressure {
+    probe: PressureProbe,
+    told: Reading<PressureReading>,
+}
+
+impl Pressure {
+    fn refresh(&mut self, buffer: &mut Buffer, interval: &Reading<Interval>) {
+        self.told = self.probe.sample(buffer, interval);
+    }
 }
 
 /// One sample of everything.
@@ -86,8 +100,10 @@ impl Probes {
         let memberships =
             read_once(Path::new("/proc/self/cgroup")).map(|text| parse_membership(&text));
         let cgroup = CgroupProbe::discover(&mounts, &memberships);
-        let pressure =
-            |resource| PressureProbe::open(proc_root, cgroup.pressure_directory(), resource);
+        let pressure = |resource| Pressure {
+            probe: PressureProbe::open(proc_root, cgroup.pressure_directory(), resource),
+            told: Err(Absence::FIRST_SAMPLE),
+        };
         let filesystem_type = mounts.clone().and_then(|mounts| {
             let place = data_directory.canonicalize();
             let place = place.map_err(|error| Absence::explained(error.to_string()))?;
@@ -130,6 +146,14 @@ impl Probes {
             self.cgroup.refresh_swap(buffer);
             self.cpu.refresh_load(buffer);
             self.process.refresh_status(buffer);
+            let interval = Interval::between(self.refreshed_steady_at_micros, now_monotonic_micros);
+            for pressure in [
+                &mut self.cpu_pressure,
+                &mut self.memory_pressure,
+                &mut self.io_pressure,
+            ] {
+                pressure.refresh(buffer, &interval);
+            }
             self.refreshed_steady_at_micros = Some(now_monotonic_micros);
         }
         let interval = Interval::between(self.sampled_at_micros, now_monotonic_micros);
@@ -143,9 +167,9 @@ impl Probes {
             disk: self.disk.sample(buffer, &interval),
             filesystem: self.filesystem.sample(),
             filesystem_type: self.filesystem_type.clone(),
-            cpu_pressure: self.cpu_pressure.sample(buffer, &interval),
-            memory_pressure: self.memory_pressure.sample(buffer, &interval),
-            io_pressure: self.io_pressure.sample(buffer, &interval),
+            cpu_pressure: self.cpu_pressure.told.clone(),
+            memory_pressure: self.memory_pressure.told.clone(),
+            io_pressure: self.io_pressure.told.clone(),
             interval,
             cpu,
             process,
