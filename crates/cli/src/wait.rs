@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use autom8_api::RunView;
-use autom8_api::client::{Answer, Client};
-use autom8_api::model::{Clock as _, HumanDuration, RunId, RunState, SystemClock};
+use autom8_api::client::{Answer, Client, ClientError};
+use autom8_api::model::{Clock as _, HumanDuration, Monotonic, RunId, RunState, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::show;
 
 /// Between two looks at the run: short at first, since most runs end at once, then so that a long
 /// wait costs the server two requests a second.
@@ -17,7 +18,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct WaitArguments {
-    /// Wait for the end of the run; the exit code tells how it ended (10, 11, 12).
+    /// Wait for the end of the run; the exit code tells how it ended (10, 11, 12). A server that
+    /// is away is waited for, up to 60 s.
     #[arg(long)]
     pub(crate) wait: bool,
     /// Stop waiting after this time, e.g. 90s or 10m; the run goes on.
@@ -41,8 +43,34 @@ pub(crate) async fn until_ended(
         format!("the run is not stopped by this; follow it with `autom8 runs logs -f {id}`");
     let mut pause = PAUSE_MIN;
     let mut told = None;
+    let mut outage = Outage::default();
     loop {
-        let answer = client.run(id).await?;
+        let answer = match client.run(id).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let pause =
+                    outage
+                        .pause(error, output)
+                        .map_err(|error| match is_outage(&error) {
+                            true => given_up(id, &error),
+                            false => Failure::from(error),
+                        })?;
+                let left = limit.map(|limit| {
+                    let waited = clock.monotonic().since(started);
+                    limit.0.saturating_sub(waited)
+                });
+                if left == Some(Duration::ZERO) {
+                    let what = format!("run {id} cannot be seen: its server is away");
+                    return Err(Failure::new(Exit::RunTimedOut, what).fix(reattach));
+                }
+                let pause = pause.min(left.unwrap_or(pause));
+                if tokio::time::timeout(pause, interrupts.recv()).await.is_ok() {
+                    return Err(stopped_by_hand(id).fix(reattach));
+                }
+                continue;
+            }
+        };
+        outage.over();
         let state = answer.value.state;
         if state.is_terminal() {
             return Ok(answer);
@@ -58,7 +86,7 @@ pub(crate) async fn until_ended(
             let what = format!(
                 "run {id} is still {} after {}",
                 state.as_str(),
-                HumanDuration(whole(waited))
+                show::millis(waited.as_secs_f64() * 1_000.0)
             );
             return Err(Failure::new(Exit::RunTimedOut, what).fix(reattach));
         }
@@ -67,15 +95,77 @@ pub(crate) async fn until_ended(
             .await
             .is_ok()
         {
-            let what = format!("stopped waiting for run {id}");
-            return Err(Failure::new(Exit::Failed, what).fix(reattach));
+            return Err(stopped_by_hand(id).fix(reattach));
         }
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
-fn whole(duration: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+fn stopped_by_hand(id: RunId) -> Failure {
+    Failure::new(Exit::Failed, format!("stopped waiting for run {id}"))
+}
+
+/// The failure of an outage that has lasted too long.
+pub(crate) fn given_up(id: RunId, error: &ClientError) -> Failure {
+    let what = format!("run {id} cannot be seen any more: {error}");
+    Failure::new(Exit::Unreachable, what).fix(format!(
+        "the run is stored; when the server is back, go on with `autom8 runs logs -f {id}`, or \
+         look with `autom8 runs show {id}`"
+    ))
+}
+
+/// Whether the server may be back in a moment: it restarts, or recovers a large store.
+pub(crate) fn is_outage(error: &ClientError) -> bool {
+    match error {
+        ClientError::Unreachable { .. } | ClientError::Interrupted { .. } => true,
+        // A server that stops, or has not read its store yet, says so.
+        ClientError::Refused(problem) => problem.status() == 503,
+        ClientError::Address { .. } | ClientError::Unreadable { .. } => false,
+    }
+}
+
+/// How long a server that is away is waited for.
+const OUTAGE_MAX: Duration = Duration::from_secs(60);
+const OUTAGE_PAUSE: Duration = Duration::from_millis(500);
+
+/// The time for which a server has not answered.
+#[derive(Debug, Default)]
+pub(crate) struct Outage {
+    clock: SystemClock,
+    since: Option<Monotonic>,
+}
+
+impl Outage {
+    /// How long to wait before the server is asked again.
+    ///
+    /// # Errors
+    /// With the error itself if it is not one that passes, or has lasted for [`OUTAGE_MAX`].
+    pub(crate) fn pause(
+        &mut self,
+        error: ClientError,
+        output: Output,
+    ) -> Result<Duration, ClientError> {
+        if !is_outage(&error) {
+            return Err(error);
+        }
+        let now = self.clock.monotonic();
+        if self.since.is_none() && !output.json {
+            output.note(&format!(
+                "{error}; trying again for {} s.",
+                OUTAGE_MAX.as_secs()
+            ));
+        }
+        let since = *self.since.get_or_insert(now);
+        match now.since(since) < OUTAGE_MAX {
+            true => Ok(OUTAGE_PAUSE),
+            false => Err(error),
+        }
+    }
+
+    /// The server has answered.
+    pub(crate) fn over(&mut self) {
+        self.since = None;
+    }
 }
 
 fn progress(run: &RunView) -> String {

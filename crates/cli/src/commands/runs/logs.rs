@@ -3,18 +3,19 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use autom8_api::client::{Client, ClientError, LogEvent};
-use autom8_api::model::{RunId, RunState};
-
+use autom8_api::RunView;
+use autom8_api::client::{Client, LogEvent};
+use autom8_api::model::{Clock as _, RunId, RunState, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::server_arguments::ServerArguments;
+use crate::show;
+use crate::wait::{self, Outage};
 
-/// A restart takes a moment, a recovery of a large store some seconds.
-const RECONNECTS_MAX: u32 = 20;
-const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+/// Twice the time that the client gives a connection.
+const CONNECTING_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -26,7 +27,7 @@ pub(super) struct Arguments {
     /// The run's number.
     #[arg(value_parser = super::parse_id)]
     id: RunId,
-    /// Go on printing until the run has ended, over lost connections too.
+    /// Go on printing until the run has ended; a server that is away is waited for, up to 60 s.
     #[arg(long, short)]
     follow: bool,
     /// Only the output of this attempt; the first is 1.
@@ -43,15 +44,11 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
         last_attempt: None,
     };
     if arguments.follow {
-        if !output.json {
-            let run = client
-                .run(arguments.id)
-                .await
-                .map_err(super::explained)?
-                .value;
-            if run.state == RunState::Queued {
-                output.note(&format!("Run {} waits.", run.id));
-            }
+        // Only a server that was there is waited for: a wrong address should be told at once.
+        let run = client.run(arguments.id).await;
+        let run = run.map_err(super::explained)?.value;
+        if run.state == RunState::Queued && !output.json {
+            output.note(&format!("Run {} waits.", run.id));
         }
         follow(&client, arguments.id, &mut printer).await?;
         return Ok(Exit::Ok);
@@ -67,6 +64,7 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
     }
     if printer.last_attempt.is_none() {
         let run = client.run(arguments.id).await?.value;
+        refuse_absent_attempt(arguments, &run)?;
         output.note(&match run.state {
             RunState::Queued => format!("Run {} waits; follow it with -f.", run.id),
             RunState::Running => {
@@ -81,31 +79,35 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
 async fn follow(client: &Client, id: RunId, printer: &mut Printer) -> Result<(), Failure> {
     let mut follower = client.follow_log(id);
     let mut interrupts = signal(SignalKind::interrupt())?;
-    let mut reconnects = 0;
+    let mut outage = Outage::default();
+    let clock = SystemClock::new();
     loop {
+        let asked = clock.monotonic();
         let next = tokio::select! {
             next = follower.next() => next,
             _ = interrupts.recv() => return Err(stopped_by_hand(id)),
         };
         let event = match next {
             Ok(event) => event,
-            // A server that restarts is back in a moment, and the follower knows where it was.
-            Err(ClientError::Unreachable { .. } | ClientError::Interrupted { .. })
-                if reconnects < RECONNECTS_MAX =>
-            {
-                if reconnects == 0 {
-                    printer.output.note("The connection broke; trying again.");
+            // The follower knows where it was.
+            Err(error) => {
+                // Nobody tries to connect for so long: it was connected, and nothing was printed.
+                if clock.monotonic().since(asked) > CONNECTING_MAX {
+                    outage.over();
                 }
-                reconnects += 1;
-                let pause = tokio::time::timeout(RECONNECT_PAUSE, interrupts.recv());
-                if pause.await.is_ok() {
+                let pause = outage.pause(error, printer.output).map_err(|error| {
+                    match wait::is_outage(&error) {
+                        true => wait::given_up(id, &error),
+                        false => super::explained(error),
+                    }
+                })?;
+                if tokio::time::timeout(pause, interrupts.recv()).await.is_ok() {
                     return Err(stopped_by_hand(id));
                 }
                 continue;
             }
-            Err(error) => return Err(super::explained(error)),
         };
-        reconnects = 0;
+        outage.over();
         match event {
             LogEvent::Chunk(chunk) if printer.output.json => {
                 // One JSON object a line, as the server sends them.
@@ -126,6 +128,17 @@ async fn follow(client: &Client, id: RunId, printer: &mut Printer) -> Result<(),
             }
         }
     }
+}
+
+/// An attempt that was never made has no output to show, and should not look like a silent one.
+fn refuse_absent_attempt(arguments: &Arguments, run: &RunView) -> Result<(), Failure> {
+    let Some(asked) = arguments.attempt.filter(|asked| *asked > run.attempt) else {
+        return Ok(());
+    };
+    let had = show::count(u64::from(run.attempt), "attempt");
+    let what = format!("run {} has no attempt {asked}: it had {had}", run.id);
+    Err(Failure::new(Exit::NotFound, what)
+        .fix(format!("see them all with `autom8 runs logs {}`", run.id)))
 }
 
 fn stopped_by_hand(id: RunId) -> Failure {
