@@ -8,10 +8,12 @@ use crate::failure::{Exit, Failure};
 use crate::server_arguments::ServerArguments;
 use crate::show;
 
+const LIMIT_DEFAULT: usize = 200;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Tasks of one page, at most 1000.
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = LIMIT_DEFAULT)]
     limit: usize,
     /// Go on where the page before ended.
     #[arg(long, value_name = "CURSOR")]
@@ -38,7 +40,11 @@ pub(super) async fn run(server: &ServerArguments, arguments: Arguments) -> Resul
             .note("No tasks yet. Add one, e.g. autom8 tasks add hello --every 1m --builtin report");
     }
     if let Some(cursor) = &list.value.meta.next_cursor {
-        output.note(&format!("More: autom8 tasks ls --cursor {cursor}"));
+        let limit = match arguments.limit {
+            LIMIT_DEFAULT => String::new(),
+            limit => format!(" --limit {limit}"),
+        };
+        output.note(&format!("More: autom8 tasks ls{limit} --cursor {cursor}"));
     }
     Ok(Exit::Ok)
 }

@@ -1,6 +1,7 @@
 //! `autom8 tasks show NAME`
 
 use autom8_api::TaskView;
+use autom8_api::model::task::BuiltinAction;
 use autom8_api::model::{Action, Clock as _, SystemClock, Timestamp};
 
 use super::unknown;
@@ -30,7 +31,7 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
 fn people(output: Output, task: &TaskView, now: Timestamp) -> String {
     let spec = &task.spec;
     let when = task.trigger.clone().unwrap_or_else(|| "by hand".to_owned());
-    output.pairs([
+    let head = [
         ("name", Some(spec.name.to_string())),
         (
             "state",
@@ -39,6 +40,8 @@ fn people(output: Output, task: &TaskView, now: Timestamp) -> String {
         ("when", Some(when)),
         ("next", task.next_run_at.map(|at| show::absolute(at, now))),
         ("does", Some(action(&spec.action))),
+    ];
+    let conditions = [
         (
             "attempts",
             Some(format!(
@@ -63,7 +66,49 @@ fn people(output: Output, task: &TaskView, now: Timestamp) -> String {
                 task.rev
             )),
         ),
-    ])
+    ];
+    output.pairs(
+        head.into_iter()
+            .chain(details(&spec.action))
+            .chain(conditions),
+    )
+}
+
+/// JSON of a body that is shown; a longer one is asked for with --json.
+const BODY_CHARS_MAX: usize = 200;
+
+/// What else belongs to what it does. Values of headers and variables are tokens more often than
+/// not, and a screen is looked at by more than one: --json tells them.
+fn details(action: &Action) -> Vec<(&'static str, Option<String>)> {
+    match action {
+        Action::Http(http) => {
+            let headers = http
+                .headers
+                .keys()
+                .map(|name| ("header", Some(format!("{name}: ****"))));
+            let body = http.body.as_ref();
+            let body = body.map(|body| show::head(body.get(), BODY_CHARS_MAX));
+            headers.chain([("body", body)]).collect()
+        }
+        Action::Process(process) => {
+            let variables = process
+                .env
+                .keys()
+                .map(|name| ("env", Some(format!("{name}=****"))));
+            let stdin = process.stdin.as_ref();
+            let stdin = stdin.map(|text| show::bytes(text.len() as u64));
+            let cwd = ("cwd", process.cwd.clone());
+            [cwd]
+                .into_iter()
+                .chain(variables)
+                .chain([("stdin", stdin)])
+                .collect()
+        }
+        Action::Builtin(BuiltinAction::Backup { keep }) => {
+            vec![("keep", Some(show::count(u64::from(*keep), "backup")))]
+        }
+        Action::Builtin(_) => Vec::new(),
+    }
 }
 
 /// What it does, in one line that could be typed.
@@ -93,7 +138,8 @@ mod tests {
     #[test]
     fn a_task_is_shown_in_words_that_could_be_typed() {
         let task: TaskView = serde_json::from_str(
-            r#"{"name":"sync","do":{"process":{"argv":["sh","-c","exit 3"]}},
+            r#"{"name":"sync","do":{"process":{"argv":["sh","-c","exit 3"],
+            "cwd":"/srv","env":{"TOKEN":"secret"},"stdin":"four"}},
             "schedule":{"every":"2s"},"id":1,"rev":4,"created_at":"2026-01-01T00:00:00Z",
             "updated_at":"2026-01-01T01:00:00Z","next_run_at":"2026-01-01T02:00:02Z",
             "trigger":"every 2s"}"#,
@@ -108,6 +154,9 @@ state     enabled
 when      every 2s
 next      2026-01-01T02:00:02Z (in 2s)
 does      process sh -c 'exit 3'
+cwd       /srv
+env       TOKEN=****
+stdin     4 B
 attempts  3 at most, 1s to 5m apart
 timeout   15m
 queue     default, priority 0
@@ -117,6 +166,22 @@ on crash  retry
 created   2026-01-01T00:00:00Z (2h ago)
 changed   2026-01-01T01:00:00Z (1h ago), revision 4
 "
+        );
+    }
+
+    #[test]
+    fn a_header_is_named_and_its_value_is_kept_off_the_screen() {
+        let action = serde_json::from_str(
+            r#"{"http":{"url":"http://x/","headers":{"Authorization":"Bearer secret"},
+            "body":{"n": 1.50}}}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            details(&action),
+            [
+                ("header", Some("Authorization: ****".to_owned())),
+                ("body", Some(r#"{"n": 1.50}"#.to_owned())),
+            ]
         );
     }
 }
