@@ -2,7 +2,7 @@
 
 use autom8_api::RunView;
 use autom8_api::client::{Answer, Client};
-use autom8_api::model::{Clock as _, RunId, SystemClock, Timestamp};
+use autom8_api::model::{Clock as _, RunId, RunState, SystemClock, Timestamp};
 
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -12,6 +12,8 @@ use crate::wait;
 
 /// JSON of an input or result that is shown in full; a longer one is asked for with --json.
 const JSON_CHARS_MAX: usize = 2_000;
+/// The error of an earlier attempt that is shown; the latest one is shown in full.
+const EARLIER_ERROR_CHARS_MAX: usize = 200;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -54,7 +56,7 @@ fn people(output: Output, run: &RunView, now: Timestamp) -> String {
         raw.as_ref()
             .map(|raw| show::head(raw.get(), JSON_CHARS_MAX))
     };
-    output.pairs([
+    let pairs = [
         ("run", Some(run.id.to_string())),
         (
             "task",
@@ -75,10 +77,36 @@ fn people(output: Output, run: &RunView, now: Timestamp) -> String {
             "attempt",
             Some(format!("{} of {}", run.attempt, run.max_attempts)),
         ),
+        ("", lost_with_its_server(run)),
         ("input", json(&run.input)),
         ("result", json(&run.result)),
         ("output", output_summary(run)),
-    ])
+    ];
+    let earlier = run.attempts.iter().map(|earlier| {
+        let began = show::absolute(earlier.started_at, now);
+        let took = show::millis(earlier.finished_at.millis_since(earlier.started_at));
+        let error = earlier.error.as_deref().unwrap_or("no error told");
+        (
+            "earlier",
+            Some(format!(
+                "attempt {} at {began}, {took}: {}",
+                earlier.attempt,
+                show::head(error, EARLIER_ERROR_CHARS_MAX)
+            )),
+        )
+    });
+    output.pairs(pairs.into_iter().chain(earlier))
+}
+
+/// Why a run that was tried before waits without a time: a retry has one.
+fn lost_with_its_server(run: &RunView) -> Option<String> {
+    let waits_apart = run.state == RunState::Queued && run.attempt > 0 && run.run_at.is_none();
+    waits_apart.then(|| {
+        format!(
+            "waits apart: attempt {} was lost with its server",
+            run.attempt
+        )
+    })
 }
 
 fn output_summary(run: &RunView) -> Option<String> {
@@ -108,7 +136,9 @@ mod tests {
             "started_at":"2026-01-01T00:00:00.0012Z","finished_at":"2026-01-01T00:00:00.0135Z",
             "attempt":3,"max_attempts":3,"epoch":9,"replay_of":41,"input":{"n": 1.50},
             "result":null,"error":"HTTP 500","wait_ms":1.2,"duration_ms":12.3,
-            "log":{"bytes":2048,"truncated":true}}"#,
+            "log":{"bytes":2048,"truncated":true},
+            "attempts":[{"attempt":2,"epoch":8,"started_at":"2026-01-01T00:00:00Z",
+            "finished_at":"2026-01-01T00:00:00.25Z","error":"HTTP 503"}]}"#,
         )
         .unwrap();
         let now = Timestamp::from_micros(run.queued_at.as_micros() + 7_200_000_000);
@@ -129,7 +159,30 @@ took         12.3 ms
 attempt      3 of 3
 input        {\"n\": 1.50}
 output       2.0 KiB, its middle dropped; autom8 runs logs 42
+earlier      attempt 2 at 2026-01-01T00:00:00Z (2h ago), 250 ms: HTTP 503
 "
         );
+    }
+
+    #[test]
+    fn a_run_that_waits_after_a_crash_says_why() {
+        let waiting = |attempt: u16, run_at: &str| -> RunView {
+            let json = format!(
+                r#"{{"id":7,"task":"t","task_type":"http","state":"queued","trigger":"manual",
+                "planned_at":null,"queued_at":"2026-01-01T00:00:00Z","run_at":{run_at},
+                "started_at":null,"finished_at":null,"attempt":{attempt},"max_attempts":3,
+                "epoch":null,"input":null,"result":null,"error":null,"wait_ms":null,
+                "duration_ms":null,"log":{{"bytes":0,"truncated":false}}}}"#
+            );
+            serde_json::from_str(&json).unwrap()
+        };
+        let said = lost_with_its_server(&waiting(2, "null"));
+        assert_eq!(
+            said.as_deref(),
+            Some("waits apart: attempt 2 was lost with its server")
+        );
+        for other in [waiting(0, "null"), waiting(2, "\"2026-01-01T00:00:00Z\"")] {
+            assert_eq!(lost_with_its_server(&other), None);
+        }
     }
 }
