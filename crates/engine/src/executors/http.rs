@@ -246,27 +246,20 @@ impl Stop {
     }
 }
 
-/// The causes of an error, outermost first, without the URL: its query may hold a secret.
+/// What failed and its innermost cause, without the URL: its query may hold a secret. What lies
+/// between ("client error (Connect): tcp connect error") says the same in words of the library.
 fn describe(error: &reqwest::Error) -> String {
-    let mut causes = vec![match error {
-        error if error.is_connect() => "cannot connect".to_owned(),
-        error if error.is_timeout() => "timed out".to_owned(),
-        error if error.is_body() || error.is_decode() => "the answer broke off".to_owned(),
-        _ => "the request failed".to_owned(),
-    }];
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        // Many wrappers only repeat what they wrap.
-        if !causes
-            .iter()
-            .any(|known| known.contains(&text) || text.contains("for url"))
-        {
-            causes.push(text);
-        }
-        source = cause.source();
+    let what = match error {
+        error if error.is_connect() => "cannot connect",
+        error if error.is_timeout() => "timed out",
+        error if error.is_body() || error.is_decode() => "the answer broke off",
+        _ => "the request failed",
+    };
+    let innermost = std::iter::successors(error.source(), |&cause| cause.source()).last();
+    match innermost.map(ToString::to_string) {
+        Some(cause) if !cause.contains("for url") => format!("{what}: {cause}"),
+        _ => what.to_owned(),
     }
-    causes.join(": ")
 }
 
 /// One request on the way to the answer.
