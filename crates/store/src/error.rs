@@ -38,7 +38,7 @@ pub enum StoreError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
-        "the data directory {path} is in use by {owner}.\n  Fix: stop it first, or start this one with another --data directory"
+        "the data directory {path} is in use by {owner}.\n  Fix: stop it first, or name another directory with --data"
     )]
     Locked { path: PathBuf, owner: String },
     #[error(

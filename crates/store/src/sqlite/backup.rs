@@ -50,7 +50,7 @@ pub enum BackupError {
         known: i64,
     },
     #[error(
-        "{path} holds a database, or the log of one, already.\n  Fix: restore into another directory, or move its files away first"
+        "the data directory {path} holds a database already, or the log of one, and nothing is overwritten.\n  Fix: restore into another one with --data, or move that one away first"
     )]
     Occupied { path: PathBuf },
     #[error(transparent)]
