@@ -65,6 +65,9 @@ pub struct ActivityReport {
     pub slowest: Vec<ReportedRun>,
     /// The last that failed, newest first.
     pub failed: Vec<ReportedRun>,
+    /// The failures still in the history, by task; the task that failed last is first.
+    #[serde(default)]
+    pub failed_tasks: Vec<FailedTask>,
     /// The next planned times, soonest first.
     pub upcoming: Vec<UpcomingRun>,
     /// `null` until the machine was measured.
@@ -89,6 +92,15 @@ pub struct ReportedRun {
     pub duration_ms: Option<f64>,
     /// The first line of it.
     pub error: Option<String>,
+}
+
+/// A task some of whose runs failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailedTask {
+    pub task: TaskName,
+    /// Of the failures that the report looked at.
+    pub failures: u64,
+    pub latest: ReportedRun,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,6 +21,7 @@ pub mod ops;
 mod pruner;
 pub mod router;
 pub mod routes;
+mod shown;
 pub mod state;
 pub mod telemetry;
 mod wiring;

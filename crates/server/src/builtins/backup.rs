@@ -12,7 +12,8 @@ use autom8_model::{Action, Clock};
 use autom8_store::Store;
 use tokio::sync::Mutex;
 
-use super::{BuiltinError, dated, lead, on_disk, shown};
+use super::{BuiltinError, dated, lead, on_disk};
+use crate::shown;
 
 pub struct Backup {
     store: Arc<dyn Store>,

@@ -5,8 +5,9 @@ use autom8_api::builtin::CleanupResult;
 use autom8_engine::executors::Builtin;
 use autom8_engine::{Ended, RunContext};
 
-use super::{BuiltinError, lead, shown};
+use super::{BuiltinError, lead};
 use crate::pruner::Pruner;
+use crate::shown;
 
 pub struct Cleanup {
     pruner: Pruner,

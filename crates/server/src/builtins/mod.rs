@@ -8,7 +8,6 @@ pub mod cleanup;
 pub(crate) mod dated;
 pub mod report;
 mod report_page;
-mod shown;
 
 use std::path::PathBuf;
 use std::sync::Arc;

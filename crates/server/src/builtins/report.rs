@@ -1,12 +1,14 @@
 //! `report`: what ran and how well, as JSON for programs and as one HTML file for people.
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use autom8_api::builtin::{
-    ACTIVITY_SCHEMA, ActivityReport, ReportResult, ReportedRun, ReportedStore, UpcomingRun,
+    ACTIVITY_SCHEMA, ActivityReport, FailedTask, ReportResult, ReportedRun, ReportedStore,
+    UpcomingRun,
 };
 use autom8_api::task::next_run_at;
 use autom8_config::Config;
@@ -22,6 +24,8 @@ use crate::routes::task_logs::stats_of;
 
 /// Runs that are looked at for the slowest: one page of the store.
 const EXAMINED_MAX: usize = limits::PAGE_MAX;
+/// Failures that are looked at and counted by task: one page of the store, too.
+const FAILURES_MAX: usize = limits::PAGE_MAX;
 /// Bars of the chart.
 const LATEST_MAX: usize = 120;
 /// Rows of each table.
@@ -101,7 +105,7 @@ impl Report {
             .runs;
         let failures = RunFilter {
             states: vec![RunState::Failed, RunState::Interrupted],
-            limit: ROWS_MAX,
+            limit: FAILURES_MAX,
             ..RunFilter::default()
         };
         let failed = self.store.runs(failures).await?.runs;
@@ -122,7 +126,8 @@ impl Report {
             examined: examined.len() as u64,
             latest: latest(&examined),
             slowest: slowest(&examined),
-            failed: failed.iter().map(reported).collect(),
+            failed: failed.iter().take(ROWS_MAX).map(reported).collect(),
+            failed_tasks: by_task(&failed),
             upcoming: self.upcoming(now).await?,
             system: measured.system,
         })
@@ -161,6 +166,24 @@ fn latest(newest_first: &[Run]) -> Vec<ReportedRun> {
     let mut latest: Vec<ReportedRun> = ended.take(LATEST_MAX).map(reported).collect();
     latest.reverse();
     latest
+}
+
+/// Failures by their task, in the order of the latest of each.
+fn by_task(newest_first: &[Run]) -> Vec<FailedTask> {
+    let mut places = HashMap::new();
+    let mut tasks: Vec<FailedTask> = Vec::new();
+    for run in newest_first {
+        let place = *places.entry(&run.task).or_insert(tasks.len());
+        match tasks.get_mut(place) {
+            Some(task) => task.failures += 1,
+            None => tasks.push(FailedTask {
+                task: run.task.clone(),
+                failures: 1,
+                latest: reported(run),
+            }),
+        }
+    }
+    tasks
 }
 
 fn slowest(runs: &[Run]) -> Vec<ReportedRun> {

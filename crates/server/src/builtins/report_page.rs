@@ -4,10 +4,10 @@ use askama::Template;
 use autom8_api::builtin::{ActivityReport, ReportedRun, UpcomingRun};
 use autom8_api::task_log::{ExecutionCounts, Percentiles, TypeStats};
 use autom8_api::telemetry::SystemFigures;
+use autom8_model::Timestamp;
 use autom8_model::schedule::Zone;
-use autom8_model::{RunState, Timestamp};
 
-use super::shown;
+use crate::shown;
 
 /// Writes the page with its times in a zone. A name that no zone has shows them in UTC.
 pub(super) fn render(report: &ActivityReport, zone: &str) -> Result<String, askama::Error> {
@@ -28,7 +28,9 @@ struct ReportPage<'a> {
     latencies: Vec<(&'static str, [String; 3])>,
     window_minutes: u64,
     slowest: Vec<RunRow<'a>>,
-    failed: Vec<RunRow<'a>>,
+    failed: Vec<FailedRow<'a>>,
+    /// What the rows of failures cover.
+    failed_cover: String,
     upcoming: Vec<(String, &'a UpcomingRun)>,
     system: Vec<(&'static str, String)>,
 }
@@ -49,6 +51,12 @@ struct RunRow<'a> {
     finished: String,
 }
 
+/// The failures of one task.
+struct FailedRow<'a> {
+    failures: u64,
+    latest: RunRow<'a>,
+}
+
 /// One bar for each run, as high as the logarithm of its duration: runs of a millisecond and of
 /// an hour stand side by side, and a change by a factor is a change in height.
 struct Chart<'a> {
@@ -67,6 +75,9 @@ struct Bar<'a> {
     duration: String,
 }
 
+/// Rows of failures; the JSON beside the page has all.
+const FAILED_TASKS_SHOWN: usize = 10;
+
 const BAR_PITCH: usize = 8;
 /// Fewer bars leave room at the right rather than become walls.
 const BARS_SHOWN_MIN: usize = 60;
@@ -77,7 +88,7 @@ fn page<'a>(report: &'a ActivityReport, zone: &'a Option<Zone>) -> ReportPage<'a
     let zone = zone.as_ref();
     let row = |run: &'a ReportedRun| RunRow {
         run,
-        sign: sign(run.state),
+        sign: shown::sign(run.state),
         duration: run
             .duration_ms
             .map_or_else(|| "–".to_owned(), shown::millis),
@@ -107,7 +118,16 @@ fn page<'a>(report: &'a ActivityReport, zone: &'a Option<Zone>) -> ReportPage<'a
             .collect(),
         window_minutes: window.map_or(0, |window| window.seconds / 60),
         slowest: report.slowest.iter().map(row).collect(),
-        failed: report.failed.iter().map(row).collect(),
+        failed: report
+            .failed_tasks
+            .iter()
+            .take(FAILED_TASKS_SHOWN)
+            .map(|failed| FailedRow {
+                failures: failed.failures,
+                latest: row(&failed.latest),
+            })
+            .collect(),
+        failed_cover: failed_cover(report),
         upcoming: report
             .upcoming
             .iter()
@@ -129,6 +149,19 @@ fn verdict(report: &ActivityReport) -> String {
             counts.success_rate
         ),
     }
+}
+
+/// How many failures there were in all, and how many of them are counted by task.
+fn failed_cover(report: &ActivityReport) -> String {
+    let listed: u64 = report.failed_tasks.iter().map(|task| task.failures).sum();
+    let in_all = report.runs.counts.failed;
+    let more = report.failed_tasks.len().saturating_sub(FAILED_TASKS_SHOWN);
+    let more = match more {
+        0 => String::new(),
+        1 => "; 1 more task failed".to_owned(),
+        more => format!("; {more} more tasks failed"),
+    };
+    format!("{in_all} in all, the latest {listed} in this report{more}.")
 }
 
 /// Nothing to rate is no rate of 0 %.
@@ -243,23 +276,12 @@ fn shown_time(at: Timestamp, zone: Option<&Zone>) -> String {
     }
 }
 
-fn sign(state: RunState) -> &'static str {
-    match state {
-        RunState::Queued => "○",
-        RunState::Running => "▶",
-        RunState::Completed => "✓",
-        RunState::Failed => "✗",
-        RunState::Cancelled => "⊘",
-        RunState::Interrupted => "!",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use autom8_api::builtin::{ACTIVITY_SCHEMA, ReportedStore};
+    use autom8_api::builtin::{ACTIVITY_SCHEMA, FailedTask, ReportedStore};
     use autom8_api::task_log::{RunWindow, TaskLogStats};
-    use autom8_model::{RunId, TaskType};
+    use autom8_model::{RunId, RunState, TaskType};
 
     pub(crate) fn sample(runs: usize) -> ActivityReport {
         let at = |seconds: i64| Timestamp::from_seconds(1_764_000_000 + seconds);
@@ -343,6 +365,16 @@ mod tests {
                 .take(10)
                 .cloned()
                 .collect(),
+            failed_tasks: latest
+                .iter()
+                .find(|run| run.error.is_some())
+                .map(|run| FailedTask {
+                    task: run.task.clone(),
+                    failures: 29,
+                    latest: run.clone(),
+                })
+                .into_iter()
+                .collect(),
             latest,
             upcoming: vec![UpcomingRun {
                 at: at(86_400),
@@ -363,6 +395,7 @@ mod tests {
             "Europe/Berlin",
             "12.5 ms",
             "exit code 1: &#60;script&#62;",
+            "31 in all, the latest 29 in this report.",
         ] {
             assert!(html.contains(shown), "{shown} is missing");
         }

@@ -1,6 +1,7 @@
 //! The finished bodies: written once a second, sent by reference.
 
 use autom8_api::task_log::RunWindow;
+use autom8_api::telemetry::HealthStatus;
 use autom8_model::Monotonic;
 use bytes::Bytes;
 use serde::Serialize;
@@ -30,6 +31,8 @@ pub struct Published {
     pub open_metrics: Bytes,
     /// One server-sent event with the report.
     pub event: Bytes,
+    /// The verdict's word.
+    pub status: HealthStatus,
     /// Runs that ended in the last five minutes.
     pub run_window: Option<RunWindow>,
 }
@@ -58,6 +61,7 @@ impl Published {
             prometheus: Bytes::from(prometheus),
             open_metrics: Bytes::from(open_metrics),
             event: Bytes::from(event),
+            status: verdict.status,
             run_window: figures.run_window,
         })
     }

@@ -1,9 +1,11 @@
-//! Sizes and durations as people read them.
+//! Sizes, durations and states as people read them.
 
 use std::time::Duration;
 
+use autom8_model::RunState;
+
 /// `1.5 MiB`, for people.
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if count < 1_024 {
         return format!("{count} B");
@@ -19,13 +21,25 @@ pub(super) fn bytes(count: u64) -> String {
 }
 
 /// `12.3 ms`, `1.5 s`, `2 min 5 s`, for people.
-pub(super) fn millis(count: f64) -> String {
+pub(crate) fn millis(count: f64) -> String {
     let duration = Duration::from_secs_f64((count / 1_000.0).clamp(0.0, 1e12));
     match duration.as_secs() {
         0 => format!("{count:.1} ms"),
         1..60 => format!("{:.1} s", duration.as_secs_f64()),
         seconds @ 60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
         seconds => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
+    }
+}
+
+/// Beside the word, so that a state is never told by colour alone.
+pub(crate) fn sign(state: RunState) -> &'static str {
+    match state {
+        RunState::Queued => "○",
+        RunState::Running => "▶",
+        RunState::Completed => "✓",
+        RunState::Failed => "✗",
+        RunState::Cancelled => "⊘",
+        RunState::Interrupted => "!",
     }
 }
 
