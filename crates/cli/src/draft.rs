@@ -85,6 +85,11 @@ impl Draft {
         }
     }
 
+    /// Whether there is a value, or an object, of that name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -19,6 +19,8 @@ use crate::show;
 over defaults;
 `autom8 config explain` lists all settings. SIGINT or SIGTERM stops gracefully, a second one at \
 once.
+Every user of this machine can use the server on loopback, and with --allow-process run programs
+as its user; a Unix socket keeps others out.
 
 Examples:
   autom8 serve

@@ -51,6 +51,9 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
             output.note(&format!("Run {} waits.", run.id));
         }
         follow(&client, arguments.id, &mut printer).await?;
+        if printer.last_attempt.is_none() && arguments.attempt.is_some() {
+            refuse_absent_attempt(arguments, &client.run(arguments.id).await?.value)?;
+        }
         return Ok(Exit::Ok);
     }
     let log = client.run_log(arguments.id).await;

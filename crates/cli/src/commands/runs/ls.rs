@@ -7,6 +7,7 @@ use autom8_api::client::{PageQuery, RunQuery};
 use autom8_api::model::{
     Clock as _, HumanDuration, RunState, SystemClock, TaskType, Timestamp, Trigger,
 };
+use autom8_api::problem::ProblemCode;
 
 use crate::failure::{Exit, Failure};
 use crate::server_arguments::ServerArguments;
@@ -80,7 +81,8 @@ impl When {
 pub(super) async fn run(server: &ServerArguments, arguments: Arguments) -> Result<Exit, Failure> {
     let now = SystemClock::new().now();
     let query = query(arguments, now);
-    let list = server.client()?.runs(&query).await?;
+    let client = server.client()?;
+    let list = client.runs(&query).await?;
     let output = server.output();
     output.answer(&list, |list| {
         let headings = [
@@ -93,6 +95,14 @@ pub(super) async fn run(server: &ServerArguments, arguments: Arguments) -> Resul
     }
     if list.value.runs.is_empty() {
         output.note("No runs match.");
+    }
+    if let Some(name) = &query.task {
+        let task = client.task(name).await;
+        // The runs of a task that was removed are kept, so this is no failure. Nor is another
+        // error here: the list is there.
+        if task.is_err_and(|error| super::is(&error, ProblemCode::NotFound)) {
+            output.note(&format!("No task is named `{name}` now."));
+        }
     }
     if let Some(cursor) = &list.value.meta.next_cursor {
         output.note(&format!("More: repeat with --cursor {cursor}"));

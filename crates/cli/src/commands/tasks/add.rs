@@ -7,6 +7,7 @@ use autom8_api::problem::ProblemCode;
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::warnings;
 use crate::draft::Draft;
 use crate::failure::{Exit, Failure};
 use crate::input;
@@ -66,6 +67,7 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
     let output = server.output();
     let now = SystemClock::new().now();
     output.answer(&task, |task| added_lines(task, now))?;
+    warnings::print(&task.value, now, output);
     Ok(Exit::Ok)
 }
 
@@ -80,7 +82,7 @@ fn added_lines(task: &TaskView, now: Timestamp) -> String {
         ),
         None => (String::new(), format!("tasks run {name} --wait")),
     };
-    format!("Added task {name}: {when}{state}\n  Next: autom8 {next}")
+    format!("Added task `{name}`: {when}{state}\n  Next: autom8 {next}")
 }
 
 fn draft(arguments: &Arguments) -> Result<Draft, Failure> {
@@ -90,6 +92,13 @@ fn draft(arguments: &Arguments) -> Result<Draft, Failure> {
         draft.put(&["enabled"], &false)?;
     }
     arguments.fields.put_into(&mut draft)?;
+    if !draft.has("do") {
+        let name = arguments.name.as_deref().unwrap_or("NAME");
+        return Err(
+            Failure::usage(format!("it is not said what task `{name}` does"))
+                .fix("add --http URL, --builtin NAME or -- PROGRAM"),
+        );
+    }
     Ok(draft)
 }
 
@@ -224,6 +233,22 @@ mod tests {
                 Line::try_parse_from(["add"].iter().chain(line)).is_err(),
                 "{line:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_out_of_place_is_told_by_its_flag() {
+        for (line, expected) in [
+            (&["a"][..], "--http URL, --builtin NAME or -- PROGRAM"),
+            (
+                &["a", "--http", "http://x/", "--keep", "3"],
+                "--keep belongs to --builtin backup",
+            ),
+        ] {
+            let line = Line::try_parse_from(["add"].iter().chain(line)).unwrap();
+            let failure = draft(&line.arguments).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.to_string().contains(expected), "{failure}");
         }
     }
 

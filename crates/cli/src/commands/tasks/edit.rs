@@ -6,10 +6,11 @@ use std::process::Command;
 
 use autom8_api::TaskView;
 use autom8_api::client::{Answer, Client};
+use autom8_api::model::{Clock as _, SystemClock};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
-use super::unknown;
+use super::{unknown, warnings};
 use crate::draft::Draft;
 use crate::failure::{Exit, Failure};
 use crate::server_arguments::ServerArguments;
@@ -40,27 +41,38 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
     let client = server.client()?;
     let output = server.output();
     let draft = draft(arguments)?;
-    let task = if draft.is_empty() {
-        match edit(&client, &arguments.name).await? {
-            Some(task) => task,
-            None => {
-                output.note("Nothing changed.");
-                return Ok(Exit::Ok);
-            }
-        }
+    let before = match client.task(&arguments.name).await {
+        Ok(task) => task,
+        Err(error) => return Err(unknown::explained(&client, &arguments.name, error).await),
+    };
+    let changed = if draft.is_empty() {
+        edit(&client, &arguments.name, &before).await?
     } else {
         match client.edit_task(&arguments.name, &draft).await {
-            Ok(task) => task,
+            Ok(task) => Some(task),
             Err(error) => return Err(unknown::explained(&client, &arguments.name, error).await),
         }
+    };
+    // A change to what it is already makes no revision.
+    let is_new = |task: &Answer<TaskView>| task.value.rev != before.value.rev;
+    let Some(task) = changed.filter(is_new) else {
+        if output.json {
+            output.print(&before.text)?;
+        }
+        output.note("Nothing changed.");
+        return Ok(Exit::Ok);
     };
     output.answer(&task, |task| {
         let when = task.trigger.as_deref().unwrap_or("by hand");
         format!(
-            "Changed task {} (revision {}): {when}",
+            "Changed task `{}` (revision {}): {when}",
             task.spec.name, task.rev
         )
     })?;
+    if let Some(change) = warnings::changed_kind(&before.value, &task.value) {
+        output.note(&format!("note: {change}"));
+    }
+    warnings::print(&task.value, SystemClock::new().now(), output);
     Ok(Exit::Ok)
 }
 
@@ -74,11 +86,11 @@ fn draft(arguments: &Arguments) -> Result<Draft, Failure> {
 }
 
 /// Opens the task in an editor until the server accepts it or nothing is changed any more.
-async fn edit(client: &Client, name: &str) -> Result<Option<Answer<TaskView>>, Failure> {
-    let before = match client.task(name).await {
-        Ok(task) => task,
-        Err(error) => return Err(unknown::explained(client, name, error).await),
-    };
+async fn edit(
+    client: &Client,
+    name: &str,
+    before: &Answer<TaskView>,
+) -> Result<Option<Answer<TaskView>>, Failure> {
     let original = serde_json::to_string_pretty(&before.value.spec)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot write the task: {error}")))?;
     let file = tempfile::Builder::new()

@@ -143,6 +143,11 @@ impl Fields {
         if let Some(body) = &self.body {
             draft.put_raw(&http("body"), input::read_json(body, "--body")?)?;
         }
+        // Checked here: clap asks for no --builtin beside an --http that excludes it.
+        if self.keep.is_some() && self.builtin.is_none() {
+            return Err(Failure::usage("--keep belongs to --builtin backup")
+                .fix("take --keep away, or say --builtin backup"));
+        }
         match (&self.builtin, self.keep) {
             (Some(name), Some(keep)) => {
                 draft.put(&["do", "builtin", "name"], name)?;

@@ -11,6 +11,7 @@ mod rm;
 mod run;
 mod show;
 mod unknown;
+mod warnings;
 
 use clap::Subcommand;
 

@@ -18,7 +18,7 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
         Err(error) => return Err(unknown::explained(&client, name, error).await),
     };
     server.output().answer(&task, |_| {
-        format!("Paused task {name}: waiting runs wait on\n  Next: autom8 tasks resume {name}")
+        format!("Paused task `{name}`: waiting runs wait on\n  Next: autom8 tasks resume {name}")
     })?;
     Ok(Exit::Ok)
 }

@@ -24,8 +24,8 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
     server
         .output()
         .answer(&task, |task| match task.next_run_at {
-            Some(at) => format!("Resumed task {name}; next {}", show::absolute(at, now)),
-            None => format!("Resumed task {name}; it runs by hand"),
+            Some(at) => format!("Resumed task `{name}`; next {}", show::absolute(at, now)),
+            None => format!("Resumed task `{name}`; it runs by hand"),
         })?;
     Ok(Exit::Ok)
 }

@@ -32,7 +32,7 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
     };
     server.output().answer(&deleted, |deleted| {
         format!(
-            "Removed task {name}: {} cancelled, {} being stopped; its history stays",
+            "Removed task `{name}`: {} cancelled, {} being stopped; its history stays",
             show::count(deleted.cancelled, "waiting run"),
             show::count(deleted.stopping, "running run")
         )
@@ -44,7 +44,7 @@ fn confirm(name: &str) -> Result<(), Failure> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(Failure::usage(format!(
-            "removing {name} needs a yes, and nobody can be asked"
+            "removing `{name}` needs a yes, and nobody can be asked"
         ))
         .fix(format!("autom8 tasks rm {name} --yes")));
     }
@@ -52,7 +52,7 @@ fn confirm(name: &str) -> Result<(), Failure> {
     let mut stderr = std::io::stderr().lock();
     _ = write!(
         stderr,
-        "Remove task {name} and cancel its waiting runs? [y/N] "
+        "Remove task `{name}` and cancel its waiting runs? [y/N] "
     );
     _ = stderr.flush();
     _ = stdin.lock().read_line(&mut answer);

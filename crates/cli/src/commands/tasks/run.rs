@@ -68,7 +68,7 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
 async fn tell_if_paused(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
     if !client.task(name).await?.value.spec.enabled {
         output.note(&format!(
-            "Task {name} is paused: the run waits until `autom8 tasks resume {name}`."
+            "Task `{name}` is paused: the run waits until `autom8 tasks resume {name}`."
         ));
     }
     Ok(())
