@@ -2,15 +2,28 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use autom8_benches::ceiling::Volume;
+use autom8_benches::in_process::InProcess;
 use autom8_benches::percentiles::Samples;
 use autom8_benches::{machine, product};
+use autom8_engine::observer::Unobserved;
 
 const STARTS: usize = 20;
 const IDLE_SECONDS: u64 = 60;
 const START_BAR_MS: f64 = 100.0;
+/// Starts on a million runs; each reads what is open.
+const FULL_STARTS: usize = 5;
+const FULL_START_BAR_MS: f64 = 2_000.0;
+const MILLION: Volume = Volume {
+    runs: 1_000_000,
+    batch_runs: 10_000,
+    payload_bytes: 100,
+};
 const RSS_BAR_MB: f64 = 30.0;
 const CPU_BAR_PERCENT: f64 = 0.2;
 /// The first second belongs to the start.
@@ -46,6 +59,16 @@ fn main() -> Result<()> {
         );
     }
 
+    for what in [Runs::Waiting, Runs::Ended] {
+        let mut samples = start_on_a_million(&program, what)?;
+        println!(
+            "start, 1 M runs {:<8} p50 {:>6.1} ms  p99 {:>6.1} ms  ({FULL_STARTS} starts after kill -9, bar {FULL_START_BAR_MS} ms)",
+            what.as_str(),
+            samples.percentile_ms(50.0),
+            samples.percentile_ms(99.0),
+        );
+    }
+
     let folder = tempfile::tempdir()?;
     let mut server = product::serve(&program, folder.path(), product::free_port()?)?;
     server.wait_until_it_answers("/api/v1/health")?;
@@ -61,6 +84,42 @@ fn main() -> Result<()> {
          CPU {percent:.3} % of a core (bar {CPU_BAR_PERCENT})"
     );
     Ok(())
+}
+
+/// What has become of the million.
+#[derive(Clone, Copy)]
+enum Runs {
+    Waiting,
+    Ended,
+}
+
+impl Runs {
+    fn as_str(self) -> &'static str {
+        match self {
+            Runs::Waiting => "waiting",
+            Runs::Ended => "ended",
+        }
+    }
+}
+
+fn start_on_a_million(program: &Path, what: Runs) -> Result<Samples> {
+    let folder = tempfile::tempdir()?;
+    let mut store = InProcess::open(folder.path())?;
+    match what {
+        Runs::Waiting => store.pause_task()?,
+        Runs::Ended => store.start_engine(Arc::new(Unobserved)),
+    }
+    store.enqueue(MILLION)?;
+    if let Runs::Ended = what {
+        store.wait_for_completed(MILLION.runs as u64)?;
+    }
+    store.stop();
+    let mut samples = Samples::default();
+    for _ in 0..FULL_STARTS {
+        let mut server = product::serve(program, folder.path(), product::free_port()?)?;
+        samples.push(server.wait_until_it_answers("/api/v1/health")?);
+    }
+    Ok(samples)
 }
 
 /// User and system time of all threads so far.

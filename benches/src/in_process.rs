@@ -64,6 +64,14 @@ impl InProcess {
         self.engine = Some(Engine::start(EngineConfig::default(), parts));
     }
 
+    /// Has the runs wait.
+    pub fn pause_task(&self) -> Result<()> {
+        let name: TaskName = TASK.parse()?;
+        self.runtime
+            .block_on(self.store.set_task_enabled(&name, false))?;
+        Ok(())
+    }
+
     /// Enqueues batch after batch, each acknowledged after its commit.
     pub fn enqueue(&self, volume: Volume) -> Result<()> {
         self.runtime.block_on(async {
