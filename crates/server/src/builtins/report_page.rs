@@ -145,7 +145,7 @@ fn verdict(report: &ActivityReport) -> String {
         (0, _) => "No run has ended yet.".to_owned(),
         (_, 0) => format!("All {ended} runs that ended succeeded."),
         (_, failed) => format!(
-            "{failed} of {ended} runs that ended failed; {} % succeeded.",
+            "{failed} of {ended} runs that ended failed; {}\u{a0}% succeeded.",
             counts.success_rate
         ),
     }
@@ -389,7 +389,7 @@ mod tests {
     fn the_page_is_complete_in_itself_and_no_text_becomes_markup() {
         let html = render(&sample(120), "Europe/Berlin").unwrap();
         for shown in [
-            "31 of 10513 runs that ended failed; 99.71 % succeeded.",
+            "31 of 10513 runs that ended failed; 99.71\u{a0}% succeeded.",
             "nightly-sync",
             "2025-11-24 19:00:00",
             "Europe/Berlin",

@@ -50,7 +50,7 @@ async fn segment<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String,
 }
 
 pub fn no_task(name: &str) -> ApiProblem {
-    Problem::not_found(format!("task {}", shown_key(name))).into()
+    Problem::not_found(format!("task `{}`", shown_key(name))).into()
 }
 
 pub fn no_run(id: &str) -> ApiProblem {
@@ -65,8 +65,8 @@ mod tests {
     async fn what_names_nothing_is_not_found_and_repeated_as_it_came() {
         let bench = Bench::start().await;
         for (path, named) in [
-            ("/api/v1/tasks/nope", "task nope"),
-            ("/api/v1/tasks/No%20Name", "task No Name"),
+            ("/api/v1/tasks/nope", "task `nope`"),
+            ("/api/v1/tasks/No%20Name", "task `No Name`"),
             ("/api/v1/tasks/%ff", "/api/v1/tasks/%ff"),
             ("/api/v1/runs/7", "run 7"),
             ("/api/v1/runs/x", "run x"),

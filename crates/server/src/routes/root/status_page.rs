@@ -204,8 +204,8 @@ fn task_row<'a>(task: &'a Task, last: &'a LastResult, now: Timestamp) -> TaskRow
             LastResult::Never | LastResult::Unknown => None,
         },
         no_last: match last {
-            LastResult::Unknown => "long ago",
-            LastResult::Never | LastResult::Ended(_) => "never",
+            LastResult::Unknown => "last result long ago",
+            LastResult::Never | LastResult::Ended(_) => "no result yet",
         },
     }
 }

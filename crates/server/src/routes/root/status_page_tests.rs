@@ -145,7 +145,7 @@ async fn the_page_shows_tasks_with_their_last_results_and_lets_no_text_become_ma
         "in 59 min",
         "paused",
         "by hand",
-        "never",
+        "no result yet",
         "13 more",
         "failed since the start.",
         &format!(r#"href="/api/v1/runs/{id}/log""#),
