@@ -49,19 +49,18 @@ impl Server {
     #[track_caller]
     pub fn start(options: &ServerOptions) -> Server {
         let folder = Arc::new(TempDir::with_prefix("autom8-test-").expect("a temporary folder"));
-        Server::start_in(folder, options)
+        Server::start_in(folder, free_port(), options)
     }
 
     #[track_caller]
-    fn start_in(folder: Arc<TempDir>, options: &ServerOptions) -> Server {
-        let mut server = Server::spawn_in(folder, options);
+    fn start_in(folder: Arc<TempDir>, port: u16, options: &ServerOptions) -> Server {
+        let mut server = Server::spawn_in(folder, port, options);
         server.wait_until_it_answers();
         server
     }
 
-    fn spawn_in(folder: Arc<TempDir>, options: &ServerOptions) -> Server {
+    fn spawn_in(folder: Arc<TempDir>, port: u16, options: &ServerOptions) -> Server {
         let data = folder.path().join("data");
-        let port = free_port();
         let mut command = serve_command(folder.path(), &data, port, options);
         let mut child = command.spawn().expect("autom8 starts");
         let output = Arc::new(Mutex::new(String::new()));
@@ -161,13 +160,20 @@ impl Server {
     #[track_caller]
     pub fn start_again(&mut self) {
         assert!(self.child.is_none(), "it still runs");
-        *self = Server::start_in(self.folder.clone(), &self.options);
+        *self = Server::start_in(self.folder.clone(), free_port(), &self.options);
+    }
+
+    /// Starts again where its clients look for it.
+    #[track_caller]
+    pub fn start_again_on_its_port(&mut self) {
+        assert!(self.child.is_none(), "it still runs");
+        *self = Server::start_in(self.folder.clone(), self.port, &self.options);
     }
 
     /// Starts again and does not wait: to be killed while it recovers.
     pub fn spawn_again(&mut self) {
         assert!(self.child.is_none(), "it still runs");
-        *self = Server::spawn_in(self.folder.clone(), &self.options);
+        *self = Server::spawn_in(self.folder.clone(), free_port(), &self.options);
     }
 
     /// Asks for a graceful stop and waits for the end.

@@ -85,3 +85,44 @@ fn the_next_fires_are_printed() {
     );
     assert!(succeed(&server, &["tasks", "next", "nightly"]).contains("02:30"));
 }
+
+/// What a command that succeeds says beside its data.
+#[track_caller]
+fn said(server: &Server, arguments: &[&str]) -> String {
+    let ended = autom8(server, arguments);
+    assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
+    ended.stderr
+}
+
+#[test]
+fn what_is_accepted_and_hardly_meant_is_told() {
+    let server = Server::start(&ServerOptions::allowing_processes());
+    let past = ["tasks", "add", "past", "--at", "2020-01-01T00:00:00Z"];
+    let past = said(&server, &[&past[..], &["--builtin", "noop"]].concat());
+    assert!(past.contains("never runs by itself"), "{past}");
+    let pipe = said(&server, &["tasks", "add", "pipe", "--", "ls | wc"]);
+    assert!(pipe.contains("-- sh -c 'ls | wc'"), "{pipe}");
+    let list = said(&server, &["runs", "ls", "--task", "nosuch"]);
+    assert!(list.contains("No task is named `nosuch`"), "{list}");
+}
+
+#[test]
+fn an_edit_says_what_it_took_away_and_when_it_changed_nothing() {
+    let server = Server::start(&ServerOptions::allowing_processes());
+    let mut push = http_task("push", "http://127.0.0.1:9/");
+    push["do"]["http"]["headers"] = serde_json::json!({"Authorization": "Bearer secret"});
+    server.client().create_task(&push);
+    let shown = succeed(&server, &["tasks", "show", "push"]);
+    assert!(
+        shown.contains("Authorization: ****") && !shown.contains("secret"),
+        "{shown}"
+    );
+    let edit = ["tasks", "edit", "push", "--", "echo", "hi"];
+    let changed = said(&server, &edit);
+    assert!(
+        changed.contains("`push` from http to process; its url and headers went"),
+        "{changed}"
+    );
+    assert!(said(&server, &edit).contains("Nothing changed"));
+    assert_eq!(json(&server, &["tasks", "show", "push"])["rev"], 2);
+}
