@@ -113,7 +113,7 @@ impl Writer {
             .by_name(name.as_str())
             .cloned()
             .ok_or_else(|| StoreError::NotFound {
-                what: format!("task {name}"),
+                what: format!("task `{name}`"),
             })
     }
 
@@ -234,7 +234,7 @@ impl Writer {
             Some(task) => match self.memory.tasks.entry(task.id) {
                 Some(entry) if entry.current.is_some() => Arc::clone(task),
                 _ => {
-                    let what = format!("task {}", task.spec.name);
+                    let what = format!("task `{}`", task.spec.name);
                     return Ok(Slice::Refused(StoreError::NotFound { what }));
                 }
             },

@@ -284,7 +284,7 @@ impl Writer {
             .by_name(name.as_str())
             .cloned()
             .ok_or_else(|| StoreError::NotFound {
-                what: format!("task {name}"),
+                what: format!("task `{name}`"),
             })
     }
 
