@@ -108,6 +108,39 @@ async fn a_report_is_written_for_programs_and_for_people() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_counts_failures_by_task_and_the_last_to_fail_is_first() {
+    let bench = Bench::start_with(|config| config.executors.process.enabled = true).await;
+    for (name, code) in [("often", 3), ("lately", 4)] {
+        let fields = format!(
+            r#""do":{{"process":{{"argv":["sh","-c","exit {code}"]}}}},"retry":{{"max_attempts":1}}"#
+        );
+        bench.create(name, &fields).await;
+    }
+    for name in ["often", "lately", "often", "lately", "often", "lately"] {
+        let path = format!("/api/v1/tasks/{name}/run");
+        let run = bench.post(&path, "").await.expect(202);
+        bench.ended(run["id"].as_i64().unwrap()).await;
+    }
+    let again = bench.post("/api/v1/tasks/often/run", "").await.expect(202);
+    let again = bench.ended(again["id"].as_i64().unwrap()).await;
+    bench.create("sum-up", r#""do":{"builtin":"report"}"#).await;
+    let result: ReportResult = result_of(&bench, "sum-up").await;
+    let report: ActivityReport =
+        serde_json::from_slice(&std::fs::read(&result.json).unwrap()).unwrap();
+    let counted: Vec<(&str, u64)> = report
+        .failed_tasks
+        .iter()
+        .map(|failed| (failed.task.as_str(), failed.failures))
+        .collect();
+    assert_eq!(counted, [("often", 4), ("lately", 3)]);
+    assert_eq!(again["id"], report.failed_tasks[0].latest.id.0);
+    let html = std::fs::read_to_string(&result.html).unwrap();
+    for shown in ["7 in all, the latest 7 in this report.", "exit code 4"] {
+        assert!(html.contains(shown), "{shown} in {html}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cleanup_reports_what_it_dropped() {
     let bench = Bench::start().await;
     bench.create("tidy", r#""do":{"builtin":"cleanup"}"#).await;

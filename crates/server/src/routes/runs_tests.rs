@@ -292,6 +292,13 @@ async fn one_run_tells_its_earlier_attempts_and_a_list_does_not() {
         let error = attempt.error.as_deref().unwrap();
         assert!(error.contains('3'), "{error}");
     }
+    let started: Timestamp = serde_json::from_value(run["started_at"].clone()).unwrap();
+    let gap_ms = started.millis_since(attempts[1].finished_at);
+    let wait_ms = run["wait_ms"].as_f64().unwrap();
+    assert!(
+        wait_ms <= gap_ms,
+        "{wait_ms} of {gap_ms}: earlier attempts are no wait"
+    );
     let list = bench.get("/api/v1/runs?task=flaky").await.expect(200);
     assert_eq!(list["runs"][0]["id"], id);
     assert!(list["runs"][0].get("attempts").is_none(), "{list}");
