@@ -56,6 +56,28 @@ fn open(dir: &Path, boot: u64, gate: Arc<Gate>, clock: &Arc<ManualClock>) -> Arc
     open_observed(dir, boot, gate, clock, generous()).unwrap()
 }
 
+/// An empty store and all around it.
+struct Fresh {
+    store: Arc<SqliteStore>,
+    gate: Arc<Gate>,
+    clock: Arc<ManualClock>,
+    directory: tempfile::TempDir,
+}
+
+impl Fresh {
+    fn open() -> Self {
+        let (gate, clock) = (Gate::open(), clock());
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path(), 1, Arc::clone(&gate), &clock);
+        Fresh {
+            store,
+            gate,
+            clock,
+            directory,
+        }
+    }
+}
+
 /// With segments of a twentieth of `runs_max`.
 fn open_with(
     dir: &Path,
@@ -178,11 +200,9 @@ async fn limit_pages(store: &SqliteStore, pages: &'static str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_that_ran_out_is_reaped_at_the_pace_of_the_engine() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let store = open(dir.path(), 1, Gate::open(), &clock);
+    let Fresh { store, clock, .. } = &Fresh::open();
     store.create_task(task("a")).await.unwrap();
-    let run = enqueue_one(&store, "a").await;
+    let run = enqueue_one(store, "a").await;
     assert_eq!(
         store
             .claim(claim(1, Some(Duration::from_secs(15)), Duration::ZERO))
@@ -204,10 +224,7 @@ async fn a_lease_that_ran_out_is_reaped_at_the_pace_of_the_engine() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancel_during_a_deletion_counts_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let gate = Gate::open();
-    let store = open(dir.path(), 1, Arc::clone(&gate), &clock);
+    let Fresh { store, gate, .. } = &Fresh::open();
     store.create_task(task("a")).await.unwrap();
     store.enqueue(many("a", 10_000, 1)).await.unwrap();
     let held = gate.hold();
@@ -268,14 +285,12 @@ async fn a_cancel_during_a_deletion_settles_no_segment_too_early() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_given_back_stays_cancelled_or_deleted() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let store = open(dir.path(), 1, Gate::open(), &clock);
+    let Fresh { store, .. } = &Fresh::open();
     for t in ["a", "b"] {
         store.create_task(task(t)).await.unwrap();
     }
-    enqueue_one(&store, "a").await;
-    let b = enqueue_one(&store, "b").await;
+    enqueue_one(store, "a").await;
+    let b = enqueue_one(store, "b").await;
     let mut claiming = Box::pin(store.claim(claim(10, None, PATIENCE)));
     sent(&mut claiming).await;
     until(|| store.totals().running == 2).await;
@@ -333,10 +348,7 @@ async fn an_id_whose_slice_was_dropped_is_not_used_anew() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_that_wait_are_bounded() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let gate = Gate::open();
-    let store = open(dir.path(), 1, Arc::clone(&gate), &clock);
+    let Fresh { store, gate, .. } = &Fresh::open();
     store.create_task(task("a")).await.unwrap();
     let held = gate.hold();
     let batch = many("a", 100, 100_000);
@@ -368,10 +380,12 @@ async fn batches_that_wait_are_bounded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_file_that_cannot_be_opened_does_not_end_the_store() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let gate = Gate::open();
-    let store = open(dir.path(), 1, Arc::clone(&gate), &clock);
+    let Fresh {
+        store,
+        gate,
+        directory: dir,
+        ..
+    } = &Fresh::open();
     store.create_task(task("a")).await.unwrap();
     store.enqueue(many("a", 2, 1)).await.unwrap();
     let leases = store.claim(claim(2, None, Duration::ZERO)).await.unwrap();
@@ -395,13 +409,10 @@ async fn a_log_file_that_cannot_be_opened_does_not_end_the_store() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_during_a_batch_heals() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let gate = Gate::open();
-    let store = open(dir.path(), 1, Arc::clone(&gate), &clock);
+    let Fresh { store, gate, .. } = &Fresh::open();
     store.create_task(task("a")).await.unwrap();
-    let before = enqueue_one(&store, "a").await;
-    limit_pages(&store, "300").await;
+    let before = enqueue_one(store, "a").await;
+    limit_pages(store, "300").await;
     let held = gate.hold();
     let mut batch = Box::pin(store.enqueue(many("a", 10_000, 400)));
     assert!(sent(&mut batch).await);
@@ -414,8 +425,8 @@ async fn a_full_disk_during_a_batch_heals() {
         store.enqueue(many("a", 5_000, 400)).await,
         Err(StoreError::DiskFull { .. })
     ));
-    limit_pages(&store, "1000000").await;
-    let after = enqueue_one(&store, "a").await;
+    limit_pages(store, "1000000").await;
+    let after = enqueue_one(store, "a").await;
     assert_eq!(store.totals().queued, 2);
     let leases = store.claim(claim(10, None, Duration::ZERO)).await.unwrap();
     let claimed: Vec<RunId> = leases.iter().map(|lease| lease.claimed.run).collect();
@@ -432,9 +443,7 @@ async fn a_full_disk_during_a_batch_heals() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_schedule_counts_from_now_after_a_step_of_the_clock() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let store = open(dir.path(), 1, Gate::open(), &clock);
+    let Fresh { store, clock, .. } = &Fresh::open();
     let true_now = clock.now();
     clock.step_wall(true_now.plus(Duration::from_secs(365 * 86_400)));
     let mut spec = task("a");
@@ -448,9 +457,7 @@ async fn a_changed_schedule_counts_from_now_after_a_step_of_the_clock() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_of_a_deleted_task_stay_readable_after_a_step_of_the_clock() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let store = open(dir.path(), 1, Gate::open(), &clock);
+    let Fresh { store, clock, .. } = &Fresh::open();
     store.create_task(task("a")).await.unwrap();
     store.create_task(task("b")).await.unwrap();
     clock.step_wall(clock.now().minus(Duration::from_secs(60)));
@@ -473,9 +480,7 @@ async fn runs_of_a_deleted_task_stay_readable_after_a_step_of_the_clock() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_revisions_leave_memory() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let store = open(dir.path(), 1, Gate::open(), &clock);
+    let Fresh { store, .. } = &Fresh::open();
     let first = Arc::downgrade(&store.create_task(task("a")).await.unwrap());
     for _ in 0..300 {
         store.update_task(task("a")).await.unwrap();
@@ -534,16 +539,13 @@ async fn a_group_of_singles_is_bounded() {
 /// Its run would stay running with nobody running it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_give_back_survives_a_failed_group() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let gate = Gate::open();
-    let store = open(dir.path(), 1, Arc::clone(&gate), &clock);
+    let Fresh { store, gate, .. } = &Fresh::open();
     store.create_task(task("a")).await.unwrap();
     let mut claiming = Box::pin(store.claim(claim(10, None, PATIENCE)));
     assert!(sent(&mut claiming).await);
-    let run = enqueue_one(&store, "a").await;
+    let run = enqueue_one(store, "a").await;
     until(|| store.totals().running == 1).await;
-    limit_pages(&store, "1").await;
+    limit_pages(store, "1").await;
     let held = gate.hold();
     let mut large = Box::pin(store.enqueue(many("a", 60, 4_000)));
     assert!(sent(&mut large).await);
@@ -555,7 +557,7 @@ async fn a_give_back_survives_a_failed_group() {
     drop(held);
     assert!(matches!(large.await, Err(StoreError::DiskFull { .. })));
     assert!(matches!(larger.await, Err(StoreError::DiskFull { .. })));
-    limit_pages(&store, "1000000").await;
+    limit_pages(store, "1000000").await;
     until(|| store.totals().running == 0).await;
     let leases = store.claim(claim(10, None, Duration::ZERO)).await.unwrap();
     let claimed: Vec<RunId> = leases.iter().map(|lease| lease.claimed.run).collect();
@@ -640,9 +642,12 @@ fn a_foreign_database_is_left_as_it_is() {
 /// A suspect that runs for long holds up the suspects of every other task.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_long_suspect_holds_up_the_others_only_for_a_while() {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = clock();
-    let store = open(dir.path(), 1, Gate::open(), &clock);
+    let Fresh {
+        store,
+        clock,
+        directory: dir,
+        ..
+    } = &Fresh::open();
     for t in ["a", "b"] {
         store.create_task(task(t)).await.unwrap();
     }
@@ -657,7 +662,7 @@ async fn one_long_suspect_holds_up_the_others_only_for_a_while() {
         2
     );
     store.close().await;
-    let store = open(dir.path(), 2, Gate::open(), &clock);
+    let store = open(dir.path(), 2, Gate::open(), clock);
     assert_eq!(
         store
             .claim(claim(2, None, Duration::ZERO))
