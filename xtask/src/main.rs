@@ -12,6 +12,7 @@
 mod campaign;
 mod test;
 mod tidy;
+mod tools;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -5,13 +5,13 @@
 //! a function below.
 
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{Failure, cargo, tidy};
+use crate::{Failure, cargo, tidy, tools};
 
 struct Stage {
     name: &'static str,
@@ -41,18 +41,20 @@ const STAGES: &[Stage] = &[
         run: deny,
     },
     Stage {
+        name: "tools",
+        what: "the programs that the tests start, installed where they are missing",
+        run: tools_stage,
+    },
+    Stage {
         name: "rust",
         what: "the Rust tests of the workspace",
         run: rust,
     },
 ];
 
-/// The cargo-deny that `deny.toml` is written for.
-const CARGO_DENY: &str = "0.20.2";
-
 /// How a stage ended, where it could be run at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+pub(crate) enum Ending {
     Passed,
     Failed,
     /// Tests ran and were counted.
@@ -60,7 +62,7 @@ enum Ending {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
+pub(crate) struct Counts {
     passed: u64,
     failed: u64,
     skipped: u64,
@@ -242,7 +244,7 @@ fn clippy(root: &Path) -> Result<Ending> {
 }
 
 fn deny(root: &Path) -> Result<Ending> {
-    let program = cargo_deny(root)?;
+    let program = tools::cargo_deny(root)?;
     // `--offline` below is about the advisory database; the sources of the lock must be here, those
     // of other platforms included, which no build has fetched.
     if verdict(cargo(root).args(["fetch", "--locked"]))? != Ending::Passed {
@@ -262,40 +264,8 @@ fn deny(root: &Path) -> Result<Ending> {
     )
 }
 
-/// Finds the pinned cargo-deny, or builds it once into `target/tools`. It is built without
-/// optimisation: 80 s on two cores, and a check then takes 3 s.
-fn cargo_deny(root: &Path) -> Result<PathBuf> {
-    let tools = tidy::target_directory(root)?.join("tools");
-    let installed = tools.join("bin").join("cargo-deny");
-    for candidate in [installed.clone(), PathBuf::from("cargo-deny")] {
-        let version = Command::new(&candidate).arg("--version").output();
-        if version.is_ok_and(|output| {
-            String::from_utf8_lossy(&output.stdout).trim() == format!("cargo-deny {CARGO_DENY}")
-        }) {
-            return Ok(candidate);
-        }
-    }
-    println!("building cargo-deny {CARGO_DENY} into {}", tools.display());
-    let build = tools.join("build");
-    let ending = verdict(
-        cargo(root)
-            .args(["install", "--quiet", "--force", "--locked", "cargo-deny"])
-            .args(["--version", CARGO_DENY, "--profile", "dev"])
-            .arg("--root")
-            .arg(&tools)
-            .arg("--target-dir")
-            .arg(&build)
-            .env("CARGO_PROFILE_DEV_DEBUG", "0")
-            .env("CARGO_INCREMENTAL", "0"),
-    )?;
-    if ending != Ending::Passed {
-        bail!("cargo-deny {CARGO_DENY} cannot be installed");
-    }
-    // Several hundred megabytes that nobody needs again.
-    if let Err(error) = std::fs::remove_dir_all(&build) {
-        eprintln!("{}: {error}", build.display());
-    }
-    Ok(installed)
+fn tools_stage(_root: &Path) -> Result<Ending> {
+    tools::install_missing()
 }
 
 fn rust(root: &Path) -> Result<Ending> {
@@ -333,7 +303,7 @@ fn rust(root: &Path) -> Result<Ending> {
     Ok(Ending::Counted(counts))
 }
 
-fn verdict(command: &mut Command) -> Result<Ending> {
+pub(crate) fn verdict(command: &mut Command) -> Result<Ending> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command
         .stdin(Stdio::null())
@@ -501,7 +471,7 @@ mod tests {
         });
         let text = table(&lines);
         assert!(
-            text.contains("stage clippy failed; not run: deny, rust"),
+            text.contains("stage clippy failed; not run: deny, tools, rust"),
             "{text}"
         );
         assert!(text.contains("fmt          1.50  ok"), "{text}");
