@@ -127,7 +127,10 @@ async fn a_run_that_a_stop_cuts_short_is_done_by_the_next_start() {
     let node = Node::start(directory.path(), until_stopped);
     node.task(&spec("")).await;
     let run = node.enqueue("job", 1).await;
-    node.until(run, |run| run.state == RunState::Running).await;
+    // `running` is true with the claim's commit; a stop before the lease has arrived would give it
+    // back with no attempt counted.
+    node.until(run, |_| node.engine.live_log(run).is_some())
+        .await;
     node.stop(Duration::ZERO).await;
     let node = Node::start(directory.path(), |context| async move {
         Ended::Completed {
