@@ -226,13 +226,21 @@ fn a_run_that_must_not_be_repeated_ends_as_interrupted() {
 fn a_run_that_kills_its_server_is_given_up_after_its_attempts() {
     let mut server = Server::start(&ServerOptions::allowing_processes());
     let client = server.client();
+    // It waits for a word, so that no start is cut short before it has answered.
+    let word = server.folder().join("word");
+    let script = format!(
+        "while ! rm '{}' 2> /dev/null; do sleep 0.02; done\n\
+         # The parent of the child's shell is the server itself.\n\
+         kill -9 $PPID; sleep 5",
+        word.display()
+    );
     client.create_task(&with(
-        // The parent of the child's shell is the server itself.
-        script_task("poison", "kill -9 $PPID; sleep 5"),
+        script_task("poison", &script),
         json!({"retry": {"max_attempts": 2, "backoff": "10ms"}}),
     ));
     let run = client.run_task("poison");
     for _ in 0..2 {
+        std::fs::write(&word, b"now").unwrap();
         wait::until("the server's death", wait::PATIENT, || server.exit_status());
         server.forget();
         server.start_again();
