@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GET /api/v1/info`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Info {
     pub name: String,
     pub version: String,
@@ -18,6 +19,7 @@ pub struct Info {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct StorageSummary {
     /// E.g. `sqlite`.
     pub kind: String,
@@ -27,6 +29,7 @@ pub struct StorageSummary {
 
 /// Who may reach the server and what its tasks may do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SecuritySummary {
     /// `loopback` or `unix_socket`: only programs of this machine.
     pub reachable_from: String,
@@ -40,6 +43,7 @@ pub struct SecuritySummary {
 
 /// `GET /` for a program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Index {
     pub service: String,
     pub version: String,
@@ -47,6 +51,7 @@ pub struct Index {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct EndpointSummary {
     pub methods: Vec<String>,
     pub path: String,

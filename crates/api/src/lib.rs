@@ -15,6 +15,8 @@ pub mod page;
 pub mod problem;
 pub mod run;
 pub mod scheduler;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod task;
 pub mod task_log;
 pub mod telemetry;

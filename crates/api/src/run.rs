@@ -9,6 +9,7 @@ use crate::page::PageMeta;
 
 /// `GET /api/v1/runs`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunList {
     pub runs: Vec<RunView>,
     pub meta: PageMeta,
@@ -16,6 +17,7 @@ pub struct RunList {
 
 /// One run. `input` and `result` are passed through byte for byte.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunView {
     pub id: RunId,
     pub task: TaskName,
@@ -38,7 +40,9 @@ pub struct RunView {
     /// The ended run that this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<RunId>,
+    #[cfg_attr(feature = "schema", schema(value_type = Value))]
     pub input: Option<Box<RawValue>>,
+    #[cfg_attr(feature = "schema", schema(value_type = Value))]
     pub result: Option<Box<RawValue>>,
     pub error: Option<String>,
     /// How long the latest attempt waited for its start once it might have begun: earlier attempts
@@ -55,6 +59,7 @@ pub struct RunView {
 
 /// One attempt that was followed by another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AttemptView {
     /// The first is 1.
     pub attempt: u16,
@@ -66,6 +71,7 @@ pub struct AttemptView {
 
 /// How much output a run left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LogView {
     /// Bytes kept; 0 also while the run is running.
     pub bytes: u64,
@@ -137,20 +143,24 @@ pub(crate) fn raw_json(bytes: Vec<u8>) -> Box<RawValue> {
 
 /// `POST …/run`, optional body.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RunRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Value))]
     pub input: Option<Box<RawValue>>,
 }
 
 /// `GET …/log` as JSON: the output of each attempt that left some, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunLogView {
     pub run: RunId,
     pub attempts: Vec<AttemptLogView>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AttemptLogView {
     pub attempt: u16,
     /// Output as text; bytes that are not UTF-8 are shown as U+FFFD.
@@ -164,6 +174,7 @@ pub struct AttemptLogView {
 /// `GET …/log?follow=1`: the data of an event named `log`. Its id is `attempt-offset`, with the
 /// offset after it: given back as `Last-Event-ID`, the stream goes on from there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LogChunk {
     pub attempt: u16,
     /// Where `text` begins in the output of its attempt, in bytes.
@@ -173,6 +184,7 @@ pub struct LogChunk {
 
 /// The data of the last event of such a stream, named `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LogEnd {
     pub state: RunState,
 }

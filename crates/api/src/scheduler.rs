@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GET /api/v1/scheduler/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SchedulerStatus {
     pub running: bool,
     pub jobs: Vec<Job>,
@@ -14,6 +15,7 @@ pub struct SchedulerStatus {
 
 /// One scheduled task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Job {
     pub id: TaskId,
     pub name: TaskName,

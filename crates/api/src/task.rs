@@ -29,6 +29,7 @@ pub const READ_ONLY_FIELDS: [&str; 6] = [
 
 /// `GET /api/v1/tasks`, in the order of names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TaskList {
     pub tasks: Vec<TaskView>,
     pub meta: PageMeta,
@@ -112,6 +113,7 @@ fn take<T: DeserializeOwned, E: serde::de::Error>(
 
 /// `DELETE /api/v1/tasks/{name}`, 200.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TaskDeleted {
     pub message: String,
     /// Runs that waited and are cancelled now.
@@ -122,6 +124,7 @@ pub struct TaskDeleted {
 
 /// `PUT …/toggle`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Toggle {
     pub enabled: bool,
@@ -129,11 +132,13 @@ pub struct Toggle {
 
 /// `GET …/next?n=&from=`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NextFires {
     pub next: Vec<NextFire>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct NextFire {
     pub at: Timestamp,
     /// `"gap"` or `"overlap"` if a clock change touches it, else `null`.

@@ -9,6 +9,7 @@ use crate::run::{duration_ms, raw_json};
 
 /// `GET /api/v1/task_logs`, newest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TaskLogList {
     /// Entries of this page.
     pub count: usize,
@@ -18,6 +19,7 @@ pub struct TaskLogList {
 
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TaskLog {
     pub id: RunId,
     pub task_type: TaskType,
@@ -25,6 +27,7 @@ pub struct TaskLog {
     pub status: RunState,
     pub started_at: Option<Timestamp>,
     pub completed_at: Option<Timestamp>,
+    #[cfg_attr(feature = "schema", schema(value_type = Value))]
     pub result: Option<Box<RawValue>>,
     pub error: Option<String>,
     pub duration_ms: Option<f64>,
@@ -48,6 +51,7 @@ impl From<Run> for TaskLog {
 
 /// `GET /api/v1/task_logs/stats`. Lifetime counts, which retention never lowers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TaskLogStats {
     #[serde(flatten)]
     pub counts: ExecutionCounts,
@@ -61,6 +65,7 @@ pub struct TaskLogStats {
 /// cancelled + running; `success_rate` = 100 × completed / (completed + failed), two decimals, 0
 /// when nothing has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ExecutionCounts {
     pub total_executions: u64,
     pub completed: u64,
@@ -96,6 +101,7 @@ pub fn success_rate(completed: u64, failed: u64) -> f64 {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TypeStats {
     pub task_type: TaskType,
     #[serde(flatten)]
@@ -104,6 +110,7 @@ pub struct TypeStats {
 
 /// Runs that ended lately.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunWindow {
     /// How far back it reaches.
     pub seconds: u64,
@@ -118,6 +125,7 @@ pub struct RunWindow {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Percentiles {
     pub p50_ms: f64,
     pub p95_ms: f64,
@@ -126,6 +134,7 @@ pub struct Percentiles {
 
 /// Something about the latest minutes that differs from before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Anomaly {
     pub kind: AnomalyKind,
     /// A sentence with both figures.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 /// A null field and the reason for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Unavailable {
     /// Dotted path of the null field; a path to an object stands for everything below it.
     pub field: String,
@@ -23,12 +24,14 @@ pub struct Unavailable {
 
 /// `GET /api/v1/slow_log`, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SlowLog {
     pub slow_log: Vec<SlowEntry>,
 }
 
 /// A request, statement or run that took longer than its threshold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SlowEntry {
     pub at: Timestamp,
     pub kind: SlowKind,
@@ -43,6 +46,7 @@ pub struct SlowEntry {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SlowKind {
     Request,
@@ -52,12 +56,14 @@ pub enum SlowKind {
 
 /// `GET /api/v1/logs/errors`, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ErrorLog {
     pub errors: Vec<ErrorEntry>,
 }
 
 /// Something that went wrong inside the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ErrorEntry {
     pub at: Timestamp,
     /// Where: a route, a statement, a part of the server.

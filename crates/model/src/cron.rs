@@ -66,6 +66,7 @@ pub struct Fire {
 
 /// How a clock change touched a fire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Dst {
     /// Its local time did not exist: it fires when the gap ends.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// `path` is a JSON pointer-like path such as `/schedule/cron`; `/` is the whole body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Invalid {
     pub path: String,
     pub message: String,

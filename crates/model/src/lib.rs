@@ -17,6 +17,8 @@ pub mod ready;
 pub mod retry;
 pub mod run;
 pub mod schedule;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod task;
 pub mod transition;
 

@@ -10,11 +10,15 @@ use crate::limits;
 
 /// Exponential backoff: `backoff`, twice that, four times, … up to `max_backoff`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryPolicy {
     /// Attempts in all, the first included.
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::max_attempts))]
     pub max_attempts: u16,
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::backoff))]
     pub backoff: HumanDuration,
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::max_backoff))]
     pub max_backoff: HumanDuration,
 }
 

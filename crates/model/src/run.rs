@@ -13,6 +13,7 @@ use crate::task::TaskType;
 ///
 /// `queued` → `running` → one of the four terminal states; [`crate::transition`] holds the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RunState {
     /// Waits for a claim: new, backing off, or given back by a lost lease.
@@ -87,6 +88,7 @@ impl std::str::FromStr for RunState {
 
 /// What made a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Trigger {
     /// A fire of the task's schedule.

@@ -378,6 +378,7 @@ fn letters_apart(left: &str, right: &str) -> usize {
 
 /// What becomes of fires that were missed while the scheduler was down or late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CatchUp {
     /// The latest runs; the older ones are recorded as coalesced into it.

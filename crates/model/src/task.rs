@@ -18,6 +18,7 @@ use crate::schedule::{CatchUp, Schedule};
 /// A task as written and read over HTTP. Every field but `name` and `do` has a default; an
 /// unknown field is an error.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskSpec {
     pub name: TaskName,
@@ -29,19 +30,26 @@ pub struct TaskSpec {
     pub retry: RetryPolicy,
     /// Wall time one attempt may take.
     #[serde(default = "default_timeout")]
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::timeout))]
     pub timeout: HumanDuration,
     #[serde(default = "default_queue")]
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::queue))]
     pub queue: String,
     /// Higher goes first within a queue, from -100 to 100.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::priority))]
     pub priority: i16,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(inline, default = "skip"))]
     pub overlap: Overlap,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(inline, default = "latest"))]
     pub catch_up: CatchUp,
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schema(inline, default = "retry"))]
     pub on_crash: OnCrash,
     #[serde(default = "yes")]
+    #[cfg_attr(feature = "schema", schema(default = true))]
     pub enabled: bool,
 }
 
@@ -59,6 +67,7 @@ fn yes() -> bool {
 
 /// What a due fire does while an earlier run of the same schedule has not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Overlap {
     /// The fire is recorded as skipped.
@@ -72,6 +81,7 @@ pub enum Overlap {
 
 /// What becomes of a run whose worker died with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OnCrash {
     /// Queued again while attempts are left.
@@ -92,6 +102,7 @@ pub enum Action {
 
 /// The kind of a task: which executor runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TaskType {
     Http,
@@ -137,16 +148,21 @@ impl std::str::FromStr for TaskType {
 
 /// One HTTP request. A 2xx answer completes the run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HttpAction {
     #[serde(default = "default_method")]
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::method))]
     pub method: String,
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::url))]
     pub url: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::headers))]
     pub headers: BTreeMap<String, String>,
     /// Sent as it stands with `application/json`; a JSON string is sent as its text. Without a
     /// body the run's input, if any, is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::anything))]
     pub body: Option<Box<RawValue>>,
 }
 
@@ -156,14 +172,17 @@ fn default_method() -> String {
 
 /// One child process, by argument vector: no shell is in between.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProcessAction {
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::argv))]
     pub argv: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::environment))]
     pub env: BTreeMap<String, String>,
 }
 
@@ -340,15 +359,16 @@ impl TaskSpec {
 }
 
 impl HttpAction {
+    pub const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
     fn validate(&self, found: &mut Vec<Invalid>) {
-        const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-        if !METHODS.contains(&self.method.as_str()) {
+        if !Self::METHODS.contains(&self.method.as_str()) {
             found.push(Invalid::new(
                 "/do/http/method",
                 format!(
                     "`{}` is not a method: use one of {}",
                     self.method,
-                    METHODS.join(", ")
+                    Self::METHODS.join(", ")
                 ),
             ));
         }

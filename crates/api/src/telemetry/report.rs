@@ -14,6 +14,7 @@ pub const REPORT_SCHEMA: &str = "autom8.report/1";
 
 /// The health and performance report.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Report {
     pub schema: Cow<'static, str>,
     pub status: HealthStatus,
@@ -36,6 +37,7 @@ pub struct Report {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
     Healthy,
@@ -45,6 +47,7 @@ pub enum HealthStatus {
 
 /// A figure beyond its limit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Issue {
     pub code: Cow<'static, str>,
     pub severity: HealthStatus,
@@ -57,6 +60,7 @@ pub struct Issue {
 
 /// What to do about an issue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Recommendation {
     /// The code of the issue it mends.
     pub code: Cow<'static, str>,
@@ -65,6 +69,7 @@ pub struct Recommendation {
 
 /// `GET /api/v1/performance/health`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct HealthVerdict {
     pub status: HealthStatus,
     pub timestamp: Timestamp,
@@ -74,6 +79,7 @@ pub struct HealthVerdict {
 
 /// `GET /api/v1/slo`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SloList {
     pub slo: Vec<SloView>,
     pub unavailable: Vec<Unavailable>,
@@ -81,6 +87,7 @@ pub struct SloList {
 
 /// An objective, and how it stands over the last hour.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SloView {
     pub id: Cow<'static, str>,
     pub description: Cow<'static, str>,
@@ -118,6 +125,7 @@ pub struct SloView {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SloState {
     Met,
@@ -129,6 +137,7 @@ pub enum SloState {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SloCounts {
     pub total: u64,
     pub bad: u64,
@@ -136,6 +145,7 @@ pub struct SloCounts {
 
 /// Percentiles, maximum and rates are of the last five minutes, totals since the start.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct HttpView {
     pub requests_total: u64,
     pub in_flight: u64,
@@ -146,6 +156,7 @@ pub struct HttpView {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RouteView {
     pub method: String,
     pub route: String,
@@ -156,6 +167,7 @@ pub struct RouteView {
 /// How long something took. `count` and the `_total`s are since the start, the rest is of the
 /// last five minutes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LatencyView {
     pub count: u64,
     /// Exactly those above the threshold of the objective.
@@ -171,6 +183,7 @@ pub struct LatencyView {
 /// Lifetime counts by the rules of `/api/v1/task_logs/stats`; `window` is of the last five
 /// minutes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TasksView {
     /// Tasks that are defined.
     pub count: u64,
@@ -186,6 +199,7 @@ pub struct TasksView {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DatabaseView {
     pub contacts: Option<u64>,
     /// Runs that have started, the same as `tasks.total_executions`.
@@ -200,6 +214,7 @@ pub struct DatabaseView {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct StatementView {
     pub id: Cow<'static, str>,
     /// A write is timed to its durable commit, a read to its last row.
@@ -210,6 +225,7 @@ pub struct StatementView {
 
 /// Who waits for the database.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PoolView {
     pub size: Option<u64>,
     pub in_use: Option<u64>,
@@ -218,6 +234,7 @@ pub struct PoolView {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RateLimitView {
     pub policy: String,
     pub allowed_total: u64,
@@ -225,6 +242,7 @@ pub struct RateLimitView {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CacheView {
     pub name: String,
     pub hits: u64,
@@ -234,6 +252,7 @@ pub struct CacheView {
 
 /// `GET /api/v1/performance/stats`: requests of the last five minutes, monitoring left out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PerformanceStats {
     pub timestamp: Timestamp,
     pub window: Cow<'static, str>,
@@ -259,6 +278,7 @@ pub struct PerformanceStats {
 
 /// `POST /api/v1/performance/cache/clear`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CacheCleared {
     /// Names of the layers that were emptied.
     pub cleared: Vec<String>,

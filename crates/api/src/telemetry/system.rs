@@ -11,6 +11,7 @@ use super::Unavailable;
 pub const SYSTEM_SCHEMA: &str = "autom8.system/1";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SystemReport {
     pub schema: Cow<'static, str>,
     pub timestamp: Timestamp,
@@ -32,6 +33,7 @@ pub struct SystemReport {
 
 /// Whose figures they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// The whole machine: nothing limits this process.
@@ -42,6 +44,7 @@ pub enum Scope {
 
 /// The four sections that the report shows too.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SystemFigures {
     pub cpu: CpuView,
     pub process: ProcessView,
@@ -51,6 +54,7 @@ pub struct SystemFigures {
 
 /// Percentages are of all CPUs together unless the key says otherwise.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CpuView {
     pub percent: Option<f64>,
     pub count: Option<u64>,
@@ -76,6 +80,7 @@ pub struct CpuView {
 
 /// `cpu_percent` is of one CPU: 100 is one CPU kept busy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ProcessView {
     pub pid: u32,
     pub uptime_s: Option<f64>,
@@ -100,6 +105,7 @@ pub struct ProcessView {
 
 /// `_mb` is 2^20 bytes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct MemoryView {
     pub total_mb: Option<f64>,
     pub available_mb: Option<f64>,
@@ -123,6 +129,7 @@ pub struct MemoryView {
 
 /// The file system of the data directory and the device below it. `_gb` is 2^30 bytes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DiskView {
     /// The data directory, as it was given.
     pub path: String,
@@ -161,6 +168,7 @@ pub struct DiskView {
 
 /// Cumulative, as `/proc/diskstats` tells them; times wrap at 2^32 ms.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DiskTotals {
     pub reads: u64,
     pub read_bytes: u64,
@@ -176,6 +184,7 @@ pub struct DiskTotals {
 
 /// Commits of the last five minutes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FsyncView {
     pub window: Cow<'static, str>,
     pub count: u64,
@@ -187,6 +196,7 @@ pub struct FsyncView {
 
 /// How long work waited for a resource: `some` task waited, or all of them (`full`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PressureView {
     pub scope: Scope,
     pub some_avg10_percent: f64,
@@ -203,6 +213,7 @@ pub struct PressureView {
 
 /// The threads that answer requests and drive runs.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RuntimeView {
     pub workers: Option<u64>,
     /// Busy share of each worker thread.
@@ -214,6 +225,7 @@ pub struct RuntimeView {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LagView {
     pub p50: f64,
     pub p99: f64,
@@ -221,6 +233,7 @@ pub struct LagView {
 
 /// The memory that the allocator has handed out, and what it holds for that.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AllocatorView {
     pub allocated_bytes: u64,
     pub resident_bytes: u64,
