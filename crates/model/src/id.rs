@@ -33,6 +33,18 @@ number_id!(
     TaskId
 );
 number_id!(
+    /// A contact; ids rise in the order in which contacts are created, and are never reused.
+    ContactId
+);
+number_id!(
+    /// An API key's row; never reused, so that the audit log stays clear about who.
+    KeyId
+);
+number_id!(
+    /// An entry of the audit log; ids rise with time.
+    AuditId
+);
+number_id!(
     /// The number of a claim receipt. It only rises, so it fences: of two holders of one run the
     /// one with the lower epoch is stale.
     Epoch

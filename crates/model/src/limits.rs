@@ -35,6 +35,41 @@ pub const ERROR_CHARS_MAX: usize = 4_096;
 /// Captured output of a run: its head and its tail, half each, are kept.
 pub const RUN_LOG_BYTES_MAX: usize = 1024 * 1024;
 
+/// The name of a contact, in characters.
+pub const CONTACT_NAME_CHARS_MAX: usize = 200;
+/// Digits of a phone number: E.164 allows 15, and national numbers shorter than 7 are not unique.
+pub const PHONE_DIGITS_MIN: usize = 7;
+pub const PHONE_DIGITS_MAX: usize = 15;
+/// A phone number as given, separators included.
+pub const PHONE_CHARS_MAX: usize = 40;
+/// RFC 5321, section 4.5.3.1: what fits into a path.
+pub const EMAIL_BYTES_MAX: usize = 254;
+pub const EMAIL_LOCAL_BYTES_MAX: usize = 64;
+pub const CONTACT_TAGS_MAX: usize = 50;
+pub const TAG_CHARS_MAX: usize = 64;
+/// The attributes of one contact, as JSON.
+pub const ATTRIBUTES_BYTES_MAX: usize = 16 * 1024;
+/// Contacts of one `POST /api/v1/contacts/batch`.
+pub const BATCH_CONTACTS_MAX: usize = 10_000;
+/// `offset` of a list: each skipped row is visited, and a cursor visits none.
+pub const OFFSET_MAX: usize = 100_000;
+/// Matches of a search that are gathered and sorted; with more, the list is walked and filtered.
+pub const SEARCH_GATHER_MAX: usize = 10_000;
+
+/// All keys are mirrored in memory, and looked up in each request.
+pub const API_KEYS_MAX: usize = 10_000;
+pub const API_KEY_NAME_CHARS_MAX: usize = 64;
+/// An `Idempotency-Key`, as sent.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+/// How long an answer is kept for a repeated `Idempotency-Key`…
+pub const IDEMPOTENCY_AGE_MAX: Duration = Duration::from_secs(86_400);
+/// …and how many answers, whichever comes first.
+pub const IDEMPOTENCY_ANSWERS_MAX: i64 = 1_000_000;
+/// An answer that is kept: a batch of contacts answers about 60 bytes an item.
+pub const IDEMPOTENCY_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Entries of the audit log that are kept, beside their age.
+pub const AUDIT_ENTRIES_MAX: i64 = 5_000_000;
+
 /// A commit group: runs and outcomes written under one fsync. Larger groups make a bystander's
 /// small write wait (whole 10,000-run batches: 10 to 80 ms at the median, slices: 1 to 4 ms).
 pub const GROUP_ROWS_MAX: usize = 2_000;

@@ -1,8 +1,8 @@
-//! Random numbers: a small generator that is a pure function of its seed, and the one function
-//! that seeds it from the operating system.
+//! Random numbers: a small generator that is a pure function of its seed, and the functions that
+//! take entropy from the operating system.
 //!
-//! Good for jitter, samples and names of boots. Never for secrets: three outputs give the rest
-//! away.
+//! The generator is good for jitter, samples and names of boots. Never for secrets: three outputs
+//! give the rest away. Those take [`secret_bits`].
 
 use std::hash::{BuildHasher as _, Hasher as _};
 
@@ -47,6 +47,16 @@ impl Random {
         // 53 bits are all that a double holds exactly.
         (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
+}
+
+/// Bits that nobody can guess, each of them from the system.
+///
+/// # Errors
+/// The system has no entropy source that this process may use.
+pub fn secret_bits() -> Result<[u8; 32], getrandom::Error> {
+    let mut bits = [0; 32];
+    getrandom::fill(&mut bits)?;
+    Ok(bits)
 }
 
 #[cfg(test)]
