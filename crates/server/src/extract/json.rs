@@ -94,7 +94,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiProblem> {
         .strip_prefix("application/")
         .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"));
     if is_json {
-        return Ok(());
+        return check_encodings(headers, given.unwrap_or_default());
     }
     let found = match given {
         Some(_) => format!(
@@ -108,6 +108,37 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiProblem> {
         format!("{found}: send `Content-Type: application/json` (curl: --json instead of -d)"),
     )
     .into())
+}
+
+/// JSON is UTF-8 and arrives here as it is: bytes that mean something else are refused by what they
+/// say of themselves, and not by what they look like.
+fn check_encodings(headers: &HeaderMap, content_type: &str) -> Result<(), ApiProblem> {
+    let charset = content_type
+        .split(';')
+        .skip(1)
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
+        .map(|(_, value)| value.trim().trim_matches('"'));
+    let is_utf8 = |charset: &str| {
+        ["utf-8", "utf8", "us-ascii"]
+            .iter()
+            .any(|known| charset.eq_ignore_ascii_case(known))
+    };
+    let packed = headers
+        .get(header::CONTENT_ENCODING)
+        .filter(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let refused = match (charset, packed) {
+        (Some(charset), _) if !is_utf8(charset) => format!(
+            "the body is announced as `{}`: JSON is UTF-8",
+            shown_key(charset).replace("~1", "/")
+        ),
+        (_, Some(coding)) => format!(
+            "the body is announced as packed by `{}`: send it as it is",
+            shown_key(&String::from_utf8_lossy(coding.as_bytes()))
+        ),
+        _ => return Ok(()),
+    };
+    Err(Problem::new(ProblemCode::UnsupportedMediaType, refused).into())
 }
 
 /// Reads checked JSON as a type.
@@ -230,6 +261,7 @@ mod tests {
     use super::*;
     use autom8_api::run::RunRequest;
     use autom8_model::TaskSpec;
+    use axum::http::HeaderValue;
 
     fn refused<T: DeserializeOwned + std::fmt::Debug>(text: &str) -> (u16, String, String) {
         let problem = parse::<T>(text.as_bytes()).expect_err(text);
@@ -447,6 +479,40 @@ mod tests {
                 "{}",
                 error.problem.message
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_in_another_encoding_is_refused_by_its_announcement() {
+        for (content_type, coding, refused) in [
+            ("application/json; charset=UTF-8", "identity", None),
+            ("application/json;charset=\"utf-8\"; q=1", "Identity", None),
+            (
+                "application/json; charset=utf-16",
+                "identity",
+                Some("`utf-16`: JSON is UTF-8"),
+            ),
+            (
+                "application/json; q=1; Charset = \"latin1\"",
+                "identity",
+                Some("`latin1`"),
+            ),
+            ("application/json", "gzip", Some("packed by `gzip`")),
+            ("application/json", "", Some("packed by ``")),
+        ] {
+            let mut request = request(Some(content_type), "{}");
+            request
+                .headers_mut()
+                .insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+            let read = JsonBody::<RunRequest>::from_request(request, &()).await;
+            let found = read.err().map(|error| {
+                assert_eq!(error.problem.status(), 415, "{content_type}");
+                error.problem.message
+            });
+            match refused {
+                None => assert_eq!(found, None, "{content_type}"),
+                Some(said) => assert!(found.unwrap().contains(said), "{content_type} {coding:?}"),
+            }
         }
     }
 

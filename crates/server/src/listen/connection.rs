@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::{HeaderValue, header};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -17,8 +18,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use super::framing;
 use super::limits::ListenLimits;
 use super::watch::{Admission, Phase, Watch};
+use crate::error::ApiProblem;
 
 /// Serves requests until the peer leaves, the sweep aborts this task, or a drain has been asked
 /// for and the request at hand is answered.
@@ -73,6 +76,15 @@ impl hyper::service::Service<Request<Incoming>> for Handler {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         self.watch.enter(Phase::Serving);
+        if let Err(problem) = framing::check(&request) {
+            let mut refusal = ApiProblem::from(problem).render(None);
+            let close = HeaderValue::from_static("close");
+            refusal.headers_mut().insert(header::CONNECTION, close);
+            return Answering {
+                answer: Answer::Refused(Some(refusal)),
+                watch: Arc::clone(&self.watch),
+            };
+        }
         let request = request.map(|incoming| {
             if incoming.is_end_stream() {
                 Body::empty()
@@ -84,14 +96,23 @@ impl hyper::service::Service<Request<Incoming>> for Handler {
             }
         });
         Answering {
-            answer: self.router.clone().call(request),
+            answer: Answer::Coming(self.router.clone().call(request)),
             watch: Arc::clone(&self.watch),
         }
     }
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large variant is the ordinary one, and a box would cost each request an allocation"
+)]
+enum Answer {
+    Coming(axum::routing::future::RouteFuture<Infallible>),
+    Refused(Option<Response<Body>>),
+}
+
 struct Answering {
-    answer: axum::routing::future::RouteFuture<Infallible>,
+    answer: Answer,
     watch: Arc<Watch>,
 }
 
@@ -99,7 +120,10 @@ impl Future for Answering {
     type Output = Result<Response<AnswerBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = std::task::ready!(Pin::new(&mut self.answer).poll(context));
+        let answer = match &mut self.answer {
+            Answer::Coming(coming) => std::task::ready!(Pin::new(coming).poll(context)),
+            Answer::Refused(refusal) => Ok(refusal.take().unwrap_or_default()),
+        };
         let watch = Arc::clone(&self.watch);
         Poll::Ready(answer.map(|answer| answer.map(|body| AnswerBody { body, watch })))
     }

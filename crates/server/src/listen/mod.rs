@@ -4,9 +4,10 @@
 //! hyper's own timer covers the head only. Here each connection carries a [`watch`] that says
 //! what it waits for, and once a tick one task closes every connection that waits too long: no
 //! timer and no reading of the clock by connection or request. [`accept`] bounds how many there
-//! are and drains them at the end, [`connection`] serves one, [`bind`] opens the socket and names
-//! whoever holds a busy one ([`port_owner`]), and [`open_files`] keeps a flood of connections from
-//! taking the files that the store needs.
+//! are and drains them at the end, [`connection`] serves one, [`framing`] refuses what could be
+//! read as two requests, [`bind`] opens the socket and names whoever holds a busy one
+//! ([`port_owner`]), and [`open_files`] keeps a flood of connections from taking the files that
+//! the store needs.
 //!
 //! HTTP/1.1 only: without TLS no browser speaks HTTP/2, and its floods (reset, CONTINUATION,
 //! empty DATA) are not a price worth paying for the few programs that would.
@@ -18,6 +19,7 @@ pub mod open_files;
 pub mod port_owner;
 
 mod connection;
+mod framing;
 #[cfg(test)]
 mod tests;
 mod watch;
