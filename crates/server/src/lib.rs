@@ -1,8 +1,8 @@
 //! The server: it wires the parts, and puts them behind HTTP.
 //!
 //! A request comes in through [`listen`], our own accept loop, and is matched by [`router`], which
-//! has every route on one page. Around its handler lies [`middleware`]; the handler is a file of
-//! [`routes`], reads what it was sent with axum's extractors, asks the store or the engine through
+//! has every route on one page; [`endpoints`] is the table of what they are for and who may call
+//! them. Around its handler lies [`middleware`]; the handler is a file of [`routes`], reads what it was sent with axum's extractors, asks the store or the engine through
 //! [`state`], and answers a type of `autom8-api` or an [`error`]. [`telemetry`] keeps what was
 //! measured and publishes it once a second.
 //!
@@ -12,6 +12,7 @@
 //! is no longer kept.
 
 pub mod builtins;
+pub mod endpoints;
 pub mod error;
 pub mod extract;
 pub mod lifecycle;

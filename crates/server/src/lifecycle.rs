@@ -402,27 +402,6 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn every_endpoint_of_the_list_is_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let served = start(config(folder.path())).await;
-        for (methods, path, _) in crate::router::ENDPOINTS {
-            let concrete = path.replace("{name}", "none").replace("{id}", "1");
-            for method in methods.split(' ') {
-                if concrete.ends_with("/stream") {
-                    continue; // It would not end.
-                }
-                let (status, body) = served.send(method, &concrete, "", "").await;
-                assert_ne!(status, 405, "{method} {path}: {body}");
-                assert!(
-                    !body.contains("GET / lists the endpoints"),
-                    "{method} {path}: {body}"
-                );
-            }
-        }
-        served.stop().await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_cannot_start_says_why_and_leaves_the_directory_free() {
         let folder = tempfile::tempdir().unwrap();
         let served = start(config(folder.path())).await;

@@ -14,21 +14,12 @@ use crate::error::ApiProblem;
 pub const BODY_BYTES_MAX: u64 = 1024 * 1024;
 /// A batch of [`limits::BATCH_RUNS_MAX`] runs with inputs of about 1.6 KB each.
 pub const BATCH_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
-const BATCH_ROUTE: &str = "/api/v1/runs/batch";
 
 const _: () = {
     // A full input and its frame of JSON fit into an ordinary body.
     assert!(limits::INPUT_BYTES_MAX as u64 * 2 <= BODY_BYTES_MAX);
     assert!(limits::TASK_SPEC_BYTES_MAX as u64 * 2 <= BODY_BYTES_MAX);
 };
-
-pub(super) fn of_route(template: Option<&str>) -> u64 {
-    if template == Some(BATCH_ROUTE) {
-        BATCH_BODY_BYTES_MAX
-    } else {
-        BODY_BYTES_MAX
-    }
-}
 
 /// Refuses a body that is announced as too large, before a byte of it is read.
 pub(super) fn check_announced(headers: &HeaderMap, bytes_max: u64) -> Result<(), ApiProblem> {
@@ -68,6 +59,7 @@ pub(super) fn limited(mut request: Request, bytes_max: u64) -> Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoints::Traits;
     use axum::http::HeaderValue;
     use http_body_util::BodyExt as _;
 
@@ -78,9 +70,10 @@ mod tests {
             header::CONTENT_LENGTH,
             HeaderValue::from(BODY_BYTES_MAX + 1),
         );
-        let refused = check_announced(&headers, of_route(Some("/api/v1/tasks"))).unwrap_err();
+        let of = |path| Traits::of("POST", path).body_bytes_max;
+        let refused = check_announced(&headers, of("/api/v1/tasks")).unwrap_err();
         assert_eq!(refused.problem.status(), 413);
-        check_announced(&headers, of_route(Some(BATCH_ROUTE))).unwrap();
+        check_announced(&headers, of("/api/v1/runs/batch")).unwrap();
         check_announced(&HeaderMap::new(), 0).unwrap();
     }
 

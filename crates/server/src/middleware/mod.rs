@@ -11,6 +11,8 @@
 
 pub mod answer_headers;
 pub mod body_limit;
+pub mod caller;
+mod client_address;
 pub mod host_guard;
 pub mod lanes;
 pub mod recorder;
@@ -87,7 +89,7 @@ impl tower::Service<Request> for EdgeService {
             .map(MatchedPath::as_str);
         let recording = Recording::start(edge, request.method(), template);
         let request_id = RequestId::of(request.headers(), edge.clock.as_ref());
-        let (answer, pass) = match edge.admit(&request, template, &recording) {
+        let (answer, pass) = match edge.admit(&request, &recording) {
             Err(refused) => (Answer::Refused(Some(refused)), None),
             Ok((pass, body_bytes_max)) => {
                 let request = body_limit::limited(request, body_bytes_max);
@@ -111,16 +113,12 @@ impl tower::Service<Request> for EdgeService {
 
 impl Edge {
     /// What is refused before a handler sees it.
-    fn admit(
-        &self,
-        request: &Request,
-        template: Option<&str>,
-        recording: &Recording,
-    ) -> Result<(Pass, u64), ApiProblem> {
+    fn admit(&self, request: &Request, recording: &Recording) -> Result<(Pass, u64), ApiProblem> {
         self.host_guard
             .check(request.method(), request.uri(), request.headers())?;
-        let pass = self.lanes.enter(recording.is_monitoring())?;
-        let body_bytes_max = body_limit::of_route(template);
+        let traits = recording.traits();
+        let pass = self.lanes.enter(traits.access.is_monitoring())?;
+        let body_bytes_max = traits.body_bytes_max;
         body_limit::check_announced(request.headers(), body_bytes_max)?;
         Ok((pass, body_bytes_max))
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use autom8_model::Monotonic;
 use axum::http::Method;
 
+use crate::endpoints::Traits;
 use crate::telemetry::{ErrorNote, InFlight, RouteSeries, SlowRequest};
 
 use super::Edge;
@@ -27,8 +28,8 @@ impl Recording {
         }
     }
 
-    pub(super) fn is_monitoring(&self) -> bool {
-        self.series.is_monitoring()
+    pub(super) fn traits(&self) -> &Traits {
+        self.series.traits()
     }
 
     /// Counts the answer and returns its duration in microseconds. A stream counts until its

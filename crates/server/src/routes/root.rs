@@ -10,8 +10,8 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 
+use crate::endpoints;
 use crate::error::ApiProblem;
-use crate::router::ENDPOINTS;
 use crate::state::AppState;
 
 /// The page has one style sheet, inside of it, and no script: nothing else may run or load.
@@ -55,12 +55,12 @@ fn index() -> Index {
     Index {
         service: "Autom8".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        endpoints: ENDPOINTS
+        endpoints: endpoints::by_path()
             .iter()
-            .map(|(methods, path, summary)| EndpointSummary {
-                methods: methods.split(' ').map(str::to_owned).collect(),
-                path: (*path).to_owned(),
-                summary: (*summary).to_owned(),
+            .map(|found| EndpointSummary {
+                methods: found.methods.split(' ').map(str::to_owned).collect(),
+                path: found.path.to_owned(),
+                summary: found.summary.clone(),
             })
             .collect(),
     }

@@ -18,6 +18,7 @@ use autom8_store::{Statement, Store, Totals};
 
 use super::gaps::Gaps;
 use super::objectives::{self, Bad, Evidence};
+use super::routes::RouteBook;
 use super::runtime::RuntimeProbe;
 use super::series::{SeriesFigures, SeriesReader, rounded};
 use super::verdict::VitalSigns;
@@ -183,7 +184,7 @@ impl Collector {
             RouteFigures {
                 method: method.to_owned(),
                 template: template.to_owned(),
-                is_monitoring: telemetry.routes.is_monitoring(template),
+                is_monitoring: RouteBook::is_monitoring(method, template),
                 series: self.routes.read(series, now_micros),
             }
         });

@@ -69,10 +69,7 @@ impl Telemetry {
         let now_micros = started.as_micros();
         let (slow, errors) = (Arc::new(Ring::default()), Arc::new(Ring::default()));
         Arc::new(Telemetry {
-            routes: RouteBook::new(
-                Recorder::new(ROUTE_THRESHOLD, now_micros),
-                crate::router::MONITORING_ROUTES,
-            ),
+            routes: RouteBook::new(Recorder::new(ROUTE_THRESHOLD, now_micros)),
             statements: Arc::new(StatementBook::new(Arc::clone(&clock), Arc::clone(&slow))),
             runs: Arc::new(RunBook::new(
                 Arc::clone(&clock),

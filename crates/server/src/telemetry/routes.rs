@@ -8,13 +8,14 @@ use arc_swap::ArcSwap;
 use autom8_performance::recorder::{Recorder, RecorderSeries};
 use axum::http::Method;
 
+use crate::endpoints::Traits;
+
 /// One route, by its method and template (`GET /api/v1/runs/{id}`), never by the raw path.
 #[derive(Debug)]
 pub struct RouteSeries {
     series: Arc<RecorderSeries>,
     statuses: Arc<Statuses>,
-    /// A monitoring request costs a copy of memory; counting it would flatter the latency SLO.
-    monitoring: bool,
+    traits: Traits,
 }
 
 impl RouteSeries {
@@ -29,8 +30,9 @@ impl RouteSeries {
         self.series.key()
     }
 
-    pub fn is_monitoring(&self) -> bool {
-        self.monitoring
+    /// What the table of endpoints says of the route.
+    pub fn traits(&self) -> &Traits {
+        &self.traits
     }
 }
 
@@ -73,35 +75,32 @@ pub(crate) struct RouteBook {
     pub(crate) recorder: Recorder,
     pub(crate) statuses: Arc<Statuses>,
     by_template: ArcSwap<ByTemplate>,
-    monitoring: &'static [&'static str],
 }
 
 /// The template under which unknown paths are counted: a scanner must not fill the series.
 const UNMATCHED: &str = "__unmatched__";
 
 impl RouteBook {
-    pub(crate) fn new(recorder: Recorder, monitoring: &'static [&'static str]) -> Self {
+    pub(crate) fn new(recorder: Recorder) -> Self {
         RouteBook {
             recorder,
             statuses: Arc::default(),
             by_template: ArcSwap::default(),
-            monitoring,
         }
     }
 
     pub(crate) fn series(&self, method_route: &str) -> Arc<RouteSeries> {
-        let template = method_route
-            .split_once(' ')
-            .map_or(method_route, |(_, template)| template);
+        let (method, template) = method_route.split_once(' ').unwrap_or(("", method_route));
         Arc::new(RouteSeries {
             series: self.recorder.series(method_route),
             statuses: Arc::clone(&self.statuses),
-            monitoring: self.is_monitoring(template),
+            traits: traits(method, template),
         })
     }
 
-    pub(crate) fn is_monitoring(&self, template: &str) -> bool {
-        self.monitoring.contains(&template)
+    /// A monitoring request costs a copy of memory; counting it would flatter the latency SLO.
+    pub(crate) fn is_monitoring(method: &str, template: &str) -> bool {
+        traits(method, template).access.is_monitoring()
     }
 
     pub(crate) fn find(&self, method: &Method, template: Option<&str>) -> Arc<RouteSeries> {
@@ -123,6 +122,13 @@ impl RouteBook {
             });
         }
         made
+    }
+}
+
+fn traits(method: &str, template: &str) -> Traits {
+    match template {
+        UNMATCHED => Traits::UNMATCHED,
+        template => Traits::of(method, template),
     }
 }
 
@@ -177,7 +183,7 @@ mod tests {
     use autom8_performance::recorder::ROUTE_THRESHOLD;
 
     fn book() -> RouteBook {
-        RouteBook::new(Recorder::new(ROUTE_THRESHOLD, 0), &["/metrics"])
+        RouteBook::new(Recorder::new(ROUTE_THRESHOLD, 0))
     }
 
     #[test]
@@ -214,12 +220,14 @@ mod tests {
     #[test]
     fn monitoring_routes_are_told_apart() {
         let book = book();
-        assert!(book.find(&Method::GET, Some("/metrics")).is_monitoring());
-        assert!(
-            !book
-                .find(&Method::GET, Some("/api/v1/tasks"))
-                .is_monitoring()
-        );
+        for (template, monitoring) in [
+            (Some("/metrics"), true),
+            (Some("/api/v1/tasks"), false),
+            (None, false),
+        ] {
+            let series = book.find(&Method::GET, template);
+            assert_eq!(series.traits().access.is_monitoring(), monitoring);
+        }
     }
 
     #[test]

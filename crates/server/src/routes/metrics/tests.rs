@@ -8,6 +8,7 @@ use axum::http::Request;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
+use crate::endpoints;
 use crate::routes::test_bench::{Answer, Bench};
 use crate::telemetry::{ErrorNote, SlowRequest};
 
@@ -170,8 +171,9 @@ async fn a_monitoring_request_asks_the_store_nothing() {
         counts.sum()
     };
     let before = calls();
-    for path in crate::router::MONITORING_ROUTES {
-        if *path != "/api/v1/metrics/stream" && *path != "/readyz" {
+    for endpoint in endpoints::all().filter(|endpoint| endpoint.access.is_monitoring()) {
+        let path = endpoint.path;
+        if path != "/api/v1/metrics/stream" && path != "/readyz" {
             assert_eq!(bench.get(path).await.status, 200, "{path}");
         }
     }

@@ -9,8 +9,8 @@ use autom8_api::telemetry::HealthStatus;
 use autom8_model::{Run, RunState, Task, Timestamp};
 use autom8_store::{RunFilter, StoreError};
 
+use crate::endpoints::{self, PathSummary};
 use crate::lifecycle::Stage;
-use crate::router::ENDPOINTS;
 use crate::shown;
 use crate::state::AppState;
 
@@ -101,7 +101,7 @@ pub(super) struct StatusPage<'a> {
     /// Tasks that are not shown.
     tasks_more: u64,
     runs: Vec<RunRow<'a>>,
-    endpoints: &'static [(&'static str, &'static str, &'static str)],
+    endpoints: &'static [PathSummary],
 }
 
 struct TaskRow<'a> {
@@ -163,7 +163,7 @@ pub(super) fn page<'a>(state: &'a AppState, stand: &'a Stand) -> StatusPage<'a> 
             .collect(),
         tasks_more: totals.tasks.saturating_sub(stand.tasks.len() as u64),
         runs: stand.runs.iter().map(|run| row(run, now)).collect(),
-        endpoints: ENDPOINTS,
+        endpoints: endpoints::by_path(),
     }
 }
 
