@@ -7,6 +7,7 @@
 
 pub mod histogram;
 pub mod probes;
+pub mod rate_limit;
 pub mod recorder;
 pub mod slo;
 #[cfg(test)]
