@@ -60,17 +60,29 @@ pub(crate) fn load(sources: &Sources<'_>) -> Result<Config, ConfigError> {
 
 pub(crate) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
-    if config.server.is_production() && config.security.rate_limit_enabled {
-        warnings.push(
-            "this version checks the rate limit's settings but does not enforce them: keep a \
-             limiting proxy in front"
-                .to_owned(),
-        );
+    let listen = &config.server.listen;
+    if !listen.is_local() {
+        warnings.push(format!(
+            "other machines can reach {listen}, and without TLS whoever is on the way reads API \
+             keys and data: have a proxy in front end TLS, or listen on an address of a private \
+             network only"
+        ));
     }
-    if !config.security.trusted_proxies.is_empty() {
+    let everything = config
+        .security
+        .trusted_proxies
+        .iter()
+        .find(|network| network.is_everything());
+    if let Some(network) = everything {
+        warnings.push(format!(
+            "security.trusted_proxies has {network}, so every client may write into \
+             X-Forwarded-For who it is and escape its limit: name the proxies alone"
+        ));
+    }
+    if !config.security.rate_limit_enabled && !listen.is_local() {
         warnings.push(
-            "security.trusted_proxies is checked but not used by this version: clients behind a \
-             proxy are seen with the proxy's address"
+            "the rate limit is off, so that nothing slows down who guesses API keys: remove \
+             security.rate_limit_enabled = false"
                 .to_owned(),
         );
     }
@@ -274,17 +286,6 @@ impl Layers {
                 "the rate limit is off and server.environment is production: remove \
                  security.rate_limit_enabled = false, or accept it with \
                  security.allow_production_without_rate_limit = true",
-            ));
-        }
-        if !self.config.server.listen.is_local() {
-            self.faults.push(Fault::new(
-                self.origin("server.listen"),
-                format!(
-                    "{} can be reached from other machines, and this version has no API keys to \
-                     guard it: listen on 127.0.0.1 or unix:PATH, and let a proxy that \
-                     authenticates forward to it",
-                    self.config.server.listen
-                ),
             ));
         }
     }

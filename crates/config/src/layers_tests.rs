@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::{Durability, ListenAddress};
+use crate::ListenAddress;
 
 #[derive(Default)]
 struct Given<'a> {
@@ -396,33 +396,47 @@ fn production_without_a_rate_limit_must_be_asked_for_in_so_many_words() {
 }
 
 #[test]
-fn an_address_that_others_reach_is_refused_while_nothing_guards_it() {
-    for listen in ["0.0.0.0", "[::]:80", "192.168.1.2"] {
-        let environment = [("API_HOST", listen)];
-        let faults = Given {
-            environment: &environment,
+fn what_others_can_reach_is_warned_of_and_what_is_open_on_this_machine_is_not() {
+    let warnings = |file: &str| {
+        let given = Given {
+            file,
             ..Given::default()
-        }
-        .faults();
+        };
+        given.load().unwrap().warnings()
+    };
+    for listen in ["0.0.0.0", "[::]:80", "192.168.1.2"] {
+        let found = warnings(&format!("[server]\nlisten = \"{listen}\""));
         assert!(
-            faults[0].starts_with("environment API_HOST: "),
-            "{faults:?}"
+            found.len() == 1 && found[0].contains("without TLS"),
+            "{found:?}"
         );
-        assert!(faults[0].contains("listen on 127.0.0.1"), "{faults:?}");
+        let file =
+            format!("[server]\nlisten = \"{listen}\"\n[security]\nrate_limit_enabled = false");
+        assert!(warnings(&file)[1].contains("the rate limit is off"));
+    }
+    let file = "[security]\ntrusted_proxies = [\"10.0.0.0/8\", \"::/0\"]";
+    assert!(warnings(file)[0].contains("::/0"));
+    for fine in [
+        "",
+        "[server]\nlisten = \"unix:a.sock\"",
+        "[server]\nenvironment = \"production\"\n[security]\ntrusted_proxies = [\"10.0.0.0/8\"]",
+        "[security]\nrate_limit_enabled = false",
+    ] {
+        assert_eq!(warnings(fine), Vec::<String>::new(), "{fine}");
     }
 }
 
 #[test]
-fn settings_that_are_not_enforced_yet_are_said_to_be_so() {
-    let file =
-        "[server]\nenvironment = \"production\"\n[security]\ntrusted_proxies = [\"10.0.0.0/8\"]";
+fn the_file_of_the_first_key_has_the_name_that_the_command_line_reads_too() {
+    let environment = [("AUTOM8_API_KEY_FILE", "/run/secrets/key")];
     let config = Given {
-        file,
+        environment: &environment,
         ..Given::default()
     }
     .load()
     .unwrap();
-    assert_eq!(config.warnings().len(), 2);
-    assert_eq!(Config::default().warnings(), Vec::<String>::new());
-    assert_eq!(config.storage.durability, Durability::Full);
+    assert_eq!(
+        config.security.api_key_file.as_deref(),
+        Some(Path::new("/run/secrets/key"))
+    );
 }

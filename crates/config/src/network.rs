@@ -46,6 +46,11 @@ impl Network {
         Ok(network)
     }
 
+    /// Whether every address of its family lies within.
+    pub fn is_everything(&self) -> bool {
+        self.prefix_bits == 0
+    }
+
     /// Whether the address lies within; an IPv4 address in IPv6 clothes counts as the IPv4 one.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

@@ -76,18 +76,22 @@ settings! {
         sample_interval: Duration = Duration::from_secs(1), check sample_interval;
     }
 
-    /// Who may do how much. The settings of the rate limit and of proxies are read and checked;
-    /// this version does not enforce them yet.
+    /// Who may call, and how often.
     section [security] SecurityConfig {
-        /// Limit the requests of each client (checked, not enforced by this version).
+        /// File with an API key that the server takes in as its first `admin` key at a start
+        /// without any; only its owner may be able to read it.
+        api_key_file: Option<PathBuf> = None, guide "AUTOM8_API_KEY_FILE";
+        /// Let anybody read the metrics of a server that other machines can reach, without a key.
+        monitoring_open: bool = false;
+        /// Limit the requests of each client: of an API key, and without one of an address.
         rate_limit_enabled: bool = true, guide "RATE_LIMIT_ENABLED";
-        /// Requests that a client may make (checked, not enforced by this version).
+        /// Requests that a client may make; a key may have a limit of its own.
         rate_limit_default: RateLimit = RateLimit { requests: 5_000, period: Duration::from_secs(60) },
             guide "RATE_LIMIT_DEFAULT";
-        /// Requests a client may save up while idle; unset means as many as the limit (checked,
-        /// not enforced by this version).
+        /// Requests that a client may save up while idle; unset means as many as the limit.
         rate_limit_burst: Option<u32> = None, check burst;
-        /// Proxies whose X-Forwarded-For is believed (checked, not used by this version).
+        /// Proxies whose X-Forwarded-For is believed. Without them all clients behind a proxy
+        /// share its address and its limit.
         trusted_proxies: Vec<Network> = Vec::new();
         /// Start in production although the rate limit is off.
         allow_production_without_rate_limit: bool = false;

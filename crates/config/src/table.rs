@@ -9,7 +9,8 @@ use crate::value::Kind;
 pub struct Setting {
     /// `server.listen`: section and name in the file.
     pub key: &'static str,
-    /// The founding guide's name in the environment, where it has one.
+    /// A second name in the environment: the founding guide's, or one that the command line
+    /// reads too.
     pub guide_name: Option<&'static str>,
     pub flag: Option<Flag>,
     /// Never shown, and readable from a file named by `…_FILE`.
@@ -186,6 +187,8 @@ mod tests {
         let promised = [
             "API_HOST",
             "API_PORT",
+            // Not of the guide: where the command line finds its key, the server finds its first.
+            "AUTOM8_API_KEY_FILE",
             "DATABASE_URL",
             "ENVIRONMENT",
             "LOG_LEVEL",
