@@ -5,6 +5,7 @@
 //! sliding windows; [`slo`] judges such counts against an objective; [`probes`] read the machine
 //! and this process once a second. Nothing here reads the time: `now` is always an argument.
 
+pub mod cache;
 pub mod histogram;
 pub mod probes;
 pub mod rate_limit;
