@@ -5,12 +5,14 @@
 //! the pages of lists share [`page`]. The contract is frozen: fields are added, never renamed, so
 //! a view that is read ignores fields it does not know.
 
+pub mod audit;
 pub mod backup;
 pub mod batch;
 pub mod builtin;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod info;
+pub mod key;
 pub mod page;
 pub mod problem;
 pub mod run;
@@ -21,9 +23,11 @@ pub mod task;
 pub mod task_log;
 pub mod telemetry;
 
+pub use audit::AuditLog;
 /// The nouns that views are made of, for those who see the API only.
 pub use autom8_model as model;
 pub use batch::BatchAccepted;
+pub use key::{KeyCreated, KeyList, KeyRequest, KeyView};
 pub use page::PageMeta;
 pub use problem::{Problem, ProblemCode};
 pub use run::{RunList, RunView};

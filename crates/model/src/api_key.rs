@@ -137,12 +137,66 @@ impl<'de> Deserialize<'de> for Scopes {
     }
 }
 
-/// So many requests in so much time, in place of the server's own limit.
+/// So many requests in so much time, in place of the server's own limit. Its text and JSON form is
+/// `600 per minute`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyLimit {
     /// At least 1.
     pub requests: u32,
     pub period_s: u32,
+}
+
+const PERIODS_S: [(&str, u32); 4] = [
+    ("second", 1),
+    ("minute", 60),
+    ("hour", 3_600),
+    ("day", 86_400),
+];
+
+impl FromStr for KeyLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once(" per ").or_else(|| text.split_once('/'));
+        let read = parts.and_then(|(requests, period)| {
+            let requests = requests.trim().parse().ok().filter(|count| *count > 0)?;
+            let period = period.trim();
+            let (_, period_s) = PERIODS_S.into_iter().find(|(name, _)| *name == period)?;
+            Some(KeyLimit { requests, period_s })
+        });
+        read.ok_or_else(|| {
+            format!(
+                "`{text}` is not a limit: write e.g. \"600 per minute\" (per second, minute, hour or \
+                 day)"
+            )
+        })
+    }
+}
+
+impl fmt::Display for KeyLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = PERIODS_S
+            .into_iter()
+            .find(|(_, period_s)| *period_s == self.period_s);
+        match named {
+            Some((name, _)) => write!(f, "{} per {name}", self.requests),
+            None => write!(f, "{} per {} seconds", self.requests, self.period_s),
+        }
+    }
+}
+
+impl Serialize for KeyLimit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyLimit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
 }
 
 /// A key as the server knows it: all but the secret.
@@ -294,6 +348,32 @@ mod tests {
         assert_eq!(permits(&[Scope::Debug]), ["debug"]);
         assert_eq!(permits(&[Scope::Read, Scope::Debug]), ["read", "debug"]);
         assert!(permits(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_limit_is_read_as_it_is_written_and_what_limits_nothing_is_refused() {
+        for text in ["1 per second", "600 per minute", "7 per hour", "9 per day"] {
+            assert_eq!(text.parse::<KeyLimit>().unwrap().to_string(), text);
+        }
+        assert_eq!(
+            "10/minute".parse(),
+            Ok(KeyLimit {
+                requests: 10,
+                period_s: 60
+            })
+        );
+        for text in [
+            "",
+            "600",
+            "0 per minute",
+            "-1 per minute",
+            "many per minute",
+            "5 per fortnight",
+            "99999999999 per day",
+        ] {
+            let refused = text.parse::<KeyLimit>().unwrap_err();
+            assert!(refused.contains("600 per minute"), "{refused}");
+        }
     }
 
     #[test]

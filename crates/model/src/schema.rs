@@ -7,9 +7,13 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::api_key::KeyLimit;
 use crate::limits;
 use crate::task::{BuiltinAction, HttpAction, ProcessAction};
-use crate::{Epoch, HumanDuration, RunId, Schedule, TaskId, TaskName, Timestamp};
+use crate::{
+    AuditAction, AuditId, Epoch, HumanDuration, KeyId, RunId, Schedule, Scope, TaskId, TaskName,
+    Timestamp,
+};
 
 /// A type whose JSON is one text or number.
 macro_rules! scalar {
@@ -27,6 +31,40 @@ macro_rules! scalar {
 scalar!(TaskName, slug(limits::TASK_NAME_CHARS_MAX).build());
 scalar!(RunId, id("A run."));
 scalar!(TaskId, id("A task's row; never reused."));
+scalar!(KeyId, id("An API key; never reused."));
+scalar!(
+    AuditId,
+    id("An entry of the audit log; ids rise with time.")
+);
+scalar!(
+    KeyLimit,
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(
+            "So many requests in so much time: per second, minute, hour or day."
+        ))
+        .pattern(Some("^[1-9][0-9]* per (second|minute|hour|day)$"))
+        .examples(["600 per minute"])
+        .build()
+);
+scalar!(
+    Scope,
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(
+            "A permission. `admin` includes `run`, and that `read`; `debug` stands apart."
+        ))
+        .enum_values(Some(Scope::ALL.map(Scope::as_str)))
+        .build()
+);
+scalar!(
+    AuditAction,
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("What was done, as `noun.verb`."))
+        .enum_values(Some(AuditAction::ALL.iter().map(|action| action.as_str())))
+        .build()
+);
 scalar!(Epoch, id("The number of a claim; it only rises."));
 scalar!(
     HumanDuration,
