@@ -12,7 +12,7 @@ use autom8_engine::observer::Unobserved;
 use autom8_engine::{Engine, EngineConfig, EngineObserver, EngineParts};
 use autom8_model::{BootId, Inputs, Random, SystemClock, TaskName, TaskSpec, Trigger};
 use autom8_store::sqlite::{Durability, SqliteOptions, SqliteStore};
-use autom8_store::{Enqueue, RetentionPolicy, Store};
+use autom8_store::{Enqueue, RetentionPolicy, Store, Write};
 
 use crate::ceiling::{Throughput, Volume};
 use crate::machine::{bytes_written, now, pause};
@@ -45,7 +45,7 @@ impl InProcess {
         let spec: TaskSpec = serde_json::from_str(&format!(
             r#"{{"name": "{TASK}", "do": {{"builtin": "noop"}}}}"#
         ))?;
-        runtime.block_on(store.create_task(spec))?;
+        runtime.block_on(store.create_task(spec, Write::unattended()))?;
         Ok(InProcess {
             runtime,
             store,
@@ -67,8 +67,10 @@ impl InProcess {
     /// Has the runs wait.
     pub fn pause_task(&self) -> Result<()> {
         let name: TaskName = TASK.parse()?;
-        self.runtime
-            .block_on(self.store.set_task_enabled(&name, false))?;
+        self.runtime.block_on(
+            self.store
+                .set_task_enabled(&name, false, Write::unattended()),
+        )?;
         Ok(())
     }
 
@@ -82,7 +84,9 @@ impl InProcess {
                 left -= runs;
                 let store = Arc::clone(&self.store);
                 let request = batch(runs, volume.payload_bytes)?;
-                outstanding.push_back(tokio::spawn(async move { store.enqueue(request).await }));
+                outstanding.push_back(tokio::spawn(async move {
+                    store.enqueue(request, Write::unattended()).await
+                }));
                 if outstanding.len() >= BATCHES_IN_FLIGHT
                     && let Some(oldest) = outstanding.pop_front()
                 {
@@ -105,7 +109,7 @@ impl InProcess {
         let request = batch(1, 100)?;
         Ok(self
             .runtime
-            .spawn(async move { then(store.enqueue(request).await) }))
+            .spawn(async move { then(store.enqueue(request, Write::unattended()).await) }))
     }
 
     pub fn join<T>(&self, handle: tokio::task::JoinHandle<T>) -> Result<T> {
@@ -145,6 +149,7 @@ fn open_store(directory: &Path) -> Result<Arc<dyn Store>> {
             age_max: Duration::from_secs(30 * 86_400),
             runs_max: 10_000_000,
             bytes_max: 10 << 30,
+            audit_age_max: Duration::from_secs(90 * 86_400),
         },
     };
     let observer = Arc::new(autom8_store::observe::Unobserved);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use autom8_model::ready::Lane;
 use autom8_model::{Clock, Random, RunId, TaskType, Timestamp, WorkerName};
-use autom8_store::{Cancelled, Store};
+use autom8_store::{Cancelled, Store, Write};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -177,8 +177,12 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Store::cancel_run`].
-    pub async fn cancel_run(&self, run: RunId) -> autom8_store::Result<Cancelled> {
-        let cancelled = self.shared.store.cancel_run(run).await?;
+    pub async fn cancel_run(
+        &self,
+        run: RunId,
+        write: Write<Cancelled>,
+    ) -> autom8_store::Result<Cancelled> {
+        let cancelled = self.shared.store.cancel_run(run, write).await?;
         if cancelled == Cancelled::Requested {
             self.shared.live.cancel(run);
         }

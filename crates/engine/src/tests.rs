@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use autom8_model::transition::Decision;
 use autom8_model::{Clock, Inputs, Monotonic, RunId, TaskSpec, TaskType, Timestamp, Trigger};
-use autom8_store::{Enqueue, Finish, Store as _};
+use autom8_store::{Enqueue, Finish, Store as _, Write};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
@@ -155,7 +155,10 @@ impl Stage {
     async fn task(&self, json: &str) -> String {
         let spec: TaskSpec = serde_json::from_str(json).unwrap();
         let name = spec.name.to_string();
-        self.store.create_task(spec).await.unwrap();
+        self.store
+            .create_task(spec, Write::unattended())
+            .await
+            .unwrap();
         self.engine.schedules_changed();
         name
     }
@@ -167,7 +170,12 @@ impl Stage {
             trigger: Trigger::Manual,
             inputs,
         };
-        self.store.enqueue(enqueue).await.unwrap().iter().collect()
+        self.store
+            .enqueue(enqueue, Write::unattended())
+            .await
+            .unwrap()
+            .iter()
+            .collect()
     }
 
     /// Every end of an attempt of `run` so far, once there are `count`.

@@ -399,6 +399,11 @@ pub struct Phone {
 }
 
 impl Phone {
+    /// One that was read and judged before.
+    pub fn stored(given: String, key: String) -> Self {
+        Phone { given, key }
+    }
+
     /// As it was given.
     pub fn as_str(&self) -> &str {
         &self.given
@@ -456,6 +461,11 @@ pub struct Email {
 }
 
 impl Email {
+    /// One that was read and judged before.
+    pub fn stored(given: String, key: String) -> Self {
+        Email { given, key }
+    }
+
     /// As it was given.
     pub fn as_str(&self) -> &str {
         &self.given
@@ -564,6 +574,11 @@ impl PartialEq for Email {
 pub struct Tag(String);
 
 impl Tag {
+    /// One that was read and judged before.
+    pub fn stored(text: String) -> Self {
+        Tag(text)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,6 +1,7 @@
 //! What a handler answers when it cannot do what was asked.
 
 use autom8_api::problem::{CONTENT_TYPE, Problem, ProblemCode};
+use autom8_model::Invalid;
 use autom8_store::StoreError;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -64,6 +65,12 @@ impl From<StoreError> for ApiProblem {
         match error {
             StoreError::NotFound { .. } => Problem::new(ProblemCode::NotFound, text).into(),
             StoreError::Conflict { .. } => Problem::conflict(text).into(),
+            StoreError::Duplicate { field, .. } => {
+                let mut problem = Problem::conflict(text.clone());
+                problem.errors = vec![Invalid::new(format!("/{field}"), text)];
+                problem.into()
+            }
+            StoreError::Invalid(invalid) => Problem::invalid(vec![invalid]).into(),
             StoreError::Overloaded { .. } => Problem::new(ProblemCode::Overloaded, text).into(),
             // The path of the data directory is the operator's business, not the client's.
             StoreError::DiskFull { .. } => ApiProblem {
@@ -115,6 +122,19 @@ mod tests {
                     why: "the name is taken".into(),
                 },
                 409,
+                false,
+            ),
+            (
+                StoreError::Duplicate {
+                    field: "phone",
+                    existing: autom8_model::ContactId(7),
+                },
+                409,
+                false,
+            ),
+            (
+                StoreError::Invalid(Invalid::new("/attributes", "are too many")),
+                400,
                 false,
             ),
             (StoreError::Overloaded { what: "writes" }, 503, true),

@@ -173,6 +173,7 @@ mod tests {
                 age_max: Duration::from_millis(100),
                 runs_max: u64::MAX,
                 bytes_max: u64::MAX,
+                audit_age_max: Duration::from_secs(90 * 86_400),
             },
             ..Pruner::new(Arc::clone(&state.store), &state.config)
         };

@@ -10,6 +10,15 @@ pub enum StoreError {
     /// Answer 409.
     #[error("{why}")]
     Conflict { why: String },
+    /// Answer 409 and name the field: another contact has it.
+    #[error("contact {existing} has this {field} already")]
+    Duplicate {
+        field: &'static str,
+        existing: autom8_model::ContactId,
+    },
+    /// Answer 400: only the write itself could tell.
+    #[error("{0}")]
+    Invalid(autom8_model::Invalid),
     /// Refuse with 503 and `Retry-After`: accepting more would slow everything down.
     #[error("too much is waiting: {what}; try again in a moment")]
     Overloaded { what: &'static str },

@@ -13,23 +13,27 @@ pub mod conformance;
 pub mod error;
 pub mod observe;
 pub mod sqlite;
+pub mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use autom8_model::contact::{Email, Phone};
 use autom8_model::ready::{Claimed, Lane};
 use autom8_model::run::LogSummary;
 use autom8_model::schedule::PlannedFire;
 use autom8_model::transition::Decision;
 use autom8_model::{
-    Epoch, Inputs, Run, RunId, RunState, Task, TaskId, TaskName, TaskSpec, TaskType, Timestamp,
+    ApiKey, AuditEntry, AuditId, Contact, ContactDraft, ContactId, ContactPatch, Epoch, Inputs,
+    KeyId, Run, RunId, RunState, Scopes, Task, TaskId, TaskName, TaskSpec, TaskType, Timestamp,
     Trigger, WorkerName,
 };
 
 pub use error::StoreError;
 pub use observe::{Statement, StoreObserver};
+pub use write::{Idempotency, IdempotencyKey, RememberedAnswer, StoredAnswer, Write};
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -43,34 +47,122 @@ pub trait Store: Send + Sync + 'static {
     /// Counters, exact as of the last commit, from memory: O(1) of the history.
     fn totals(&self) -> Totals;
 
+    // ── Contacts ─────────────────────────────────────────────────────────────────────────────
+
+    /// # Errors
+    /// [`StoreError::Duplicate`] when another contact has the phone or the e-mail.
+    async fn create_contact(&self, draft: ContactDraft, write: Write<Contact>) -> Result<Contact>;
+
+    /// Creates many, each for itself: one that is refused does not touch the others. Answers are
+    /// in the order of `drafts`, which are at most [`autom8_model::limits::BATCH_CONTACTS_MAX`].
+    ///
+    /// They are written in slices, so that nobody's small write waits for all of them, and a
+    /// crash may keep a part; under an idempotency key they are one transaction.
+    async fn create_contacts(
+        &self,
+        drafts: Vec<ContactDraft>,
+        write: Write<Vec<Result<ContactId>>>,
+    ) -> Result<Vec<Result<ContactId>>>;
+
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Duplicate`]; [`StoreError::Invalid`] when the
+    /// merged attributes are too large.
+    async fn update_contact(
+        &self,
+        id: ContactId,
+        patch: ContactPatch,
+        write: Write<Contact>,
+    ) -> Result<Contact>;
+
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    async fn delete_contact(&self, id: ContactId, write: Write<()>) -> Result<()>;
+
+    async fn contact(&self, id: ContactId) -> Result<Option<Contact>>;
+
+    async fn contact_by_phone(&self, phone: &Phone) -> Result<Option<Contact>>;
+
+    async fn contact_by_email(&self, email: &Email) -> Result<Option<Contact>>;
+
+    /// A page of contacts. It visits a bounded number of rows: one of a search may be short, or
+    /// empty, and still have a next position.
+    async fn contacts(&self, filter: ContactFilter) -> Result<ContactPage>;
+
+    /// A number that is another one after any change of this contact that this node has
+    /// answered. Read it before the contact: what was read may be kept for as long as the number
+    /// stays. Contacts may share a number.
+    fn contact_stamp(&self, id: ContactId) -> u64;
+
+    /// The same for all contacts together: any list of them.
+    fn contacts_stamp(&self) -> u64;
+
+    // ── Keys ─────────────────────────────────────────────────────────────────────────────────
+
+    /// # Errors
+    /// [`StoreError::Conflict`] when a key of this name exists, [`StoreError::Overloaded`] when
+    /// there are too many.
+    async fn create_key(&self, key: NewKey, write: Write<Arc<ApiKey>>) -> Result<Arc<ApiKey>>;
+
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    async fn delete_key(&self, id: KeyId, write: Write<()>) -> Result<()>;
+
+    /// Notes when keys were used last. Unknown ids are passed over.
+    async fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Result<()>;
+
+    /// All keys by id, from memory.
+    fn keys(&self) -> Vec<Arc<ApiKey>>;
+
+    /// The key whose secret has this SHA-256, from memory.
+    fn key_by_hash(&self, hash: &[u8; 32]) -> Option<Arc<ApiKey>>;
+
+    /// Whether there is any key, from memory: from the first one on, calls need one.
+    fn has_keys(&self) -> bool;
+
+    // ── Answers and audit ────────────────────────────────────────────────────────────────────
+
+    /// The answer that was kept under this idempotency key.
+    async fn remembered_answer(&self, key: &IdempotencyKey) -> Result<Option<RememberedAnswer>>;
+
+    /// Forgets answers that are too old or too many.
+    async fn forget_answers(&self) -> Result<u64>;
+
+    /// The audit log, newest first, older than `before`.
+    async fn audit_log(&self, before: Option<AuditId>, limit: usize) -> Result<Vec<AuditEntry>>;
+
     // ── Tasks ────────────────────────────────────────────────────────────────────────────────
 
     /// Stores a new task. Its schedule counts from now.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the name is taken.
-    async fn create_task(&self, spec: TaskSpec) -> Result<Arc<Task>>;
+    async fn create_task(&self, spec: TaskSpec, write: Write<Arc<Task>>) -> Result<Arc<Task>>;
 
     /// Replaces a task's definition (not its name) as its next revision. A changed schedule
     /// counts from now; runs that are queued keep the revision they were queued with.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    async fn update_task(&self, spec: TaskSpec) -> Result<Arc<Task>>;
+    async fn update_task(&self, spec: TaskSpec, write: Write<Arc<Task>>) -> Result<Arc<Task>>;
 
     /// Pauses or resumes: a paused task fires nothing and its queued runs wait. Fires that fall
     /// into the pause are not made up for.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    async fn set_task_enabled(&self, name: &TaskName, enabled: bool) -> Result<Arc<Task>>;
+    async fn set_task_enabled(
+        &self,
+        name: &TaskName,
+        enabled: bool,
+        write: Write<Arc<Task>>,
+    ) -> Result<Arc<Task>>;
 
     /// Deletes a task and cancels its queued runs; its history stays under its name. The runs
     /// that are running are named, for the engine to stop.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    async fn delete_task(&self, name: &TaskName) -> Result<DeletedTask>;
+    async fn delete_task(&self, name: &TaskName, write: Write<DeletedTask>) -> Result<DeletedTask>;
 
     async fn task(&self, name: &TaskName) -> Result<Option<Arc<Task>>>;
 
@@ -93,7 +185,7 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::NotFound`] for an unknown task, [`StoreError::Overloaded`] when too much
     /// waits already.
-    async fn enqueue(&self, enqueue: Enqueue) -> Result<Enqueued>;
+    async fn enqueue(&self, enqueue: Enqueue, write: Write<Enqueued>) -> Result<Enqueued>;
 
     /// Claims waiting runs: counts the attempt of each and makes that durable before it returns.
     /// Waits up to `wait` for the first; an empty answer means the wait is over. A call that is
@@ -115,14 +207,14 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Conflict`] when it has ended.
-    async fn cancel_run(&self, run: RunId) -> Result<Cancelled>;
+    async fn cancel_run(&self, run: RunId, write: Write<Cancelled>) -> Result<Cancelled>;
 
     /// Queues a new run with the task and input of an ended one, which it names.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] also when its task is gone; [`StoreError::Conflict`] unless it
     /// has ended.
-    async fn replay_run(&self, run: RunId) -> Result<RunId>;
+    async fn replay_run(&self, run: RunId, write: Write<Replayed>) -> Result<Replayed>;
 
     async fn run(&self, run: RunId) -> Result<Option<Run>>;
 
@@ -159,6 +251,65 @@ pub struct StoreInfo {
     pub schema_version: i64,
 }
 
+/// Which contacts a list shows, and in which order.
+#[derive(Clone, Debug, Default)]
+pub struct ContactFilter {
+    /// The beginning of a name, e-mail or phone; letters of either case are the same.
+    pub query: Option<String>,
+    pub tag: Option<String>,
+    pub sort: ContactSort,
+    pub descending: bool,
+    /// Only contacts behind this position: the cursor.
+    pub after: Option<ContactPosition>,
+    /// Contacts to skip from there.
+    pub offset: usize,
+    pub limit: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ContactSort {
+    #[default]
+    Id,
+    Name,
+    CreatedAt,
+    UpdatedAt,
+}
+
+/// A place in a sorted list; contacts that sort alike are told apart by their ids.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ContactPosition {
+    pub key: ContactSortKey,
+    pub id: ContactId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ContactSortKey {
+    Id,
+    /// As [`autom8_model::contact::name_key`] makes it.
+    Name(String),
+    /// Of creation or of the last change.
+    Time(Timestamp),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct ContactPage {
+    pub contacts: Vec<Contact>,
+    /// Where the next page starts, if there may be more.
+    pub next: Option<ContactPosition>,
+}
+
+/// A key to create. The secret itself never reaches the store.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    pub name: String,
+    pub scopes: Scopes,
+    /// SHA-256 of the whole text of the key.
+    pub hash: [u8; 32],
+    pub shown: String,
+    pub limit: Option<autom8_model::api_key::KeyLimit>,
+    pub expires_at: Option<Timestamp>,
+}
+
 /// Lifetime counts; retention never lowers them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -168,6 +319,7 @@ pub struct Totals {
     /// Covered by a live receipt now.
     pub running: u64,
     pub tasks: u64,
+    pub contacts: u64,
     /// Finishes refused because their epoch was not the live one.
     pub stale_finishes: u64,
 }
@@ -270,6 +422,19 @@ pub struct Enqueue {
 pub struct Enqueued {
     /// Ascending, inclusive; one range unless other writes came between slices of a batch.
     pub ids: Vec<(RunId, RunId)>,
+    pub queued_at: Timestamp,
+    /// As it was when its runs were queued; `None` where nothing was to be queued.
+    pub task: Option<Arc<Task>>,
+}
+
+/// The new run of an ended one.
+#[derive(Clone, Debug)]
+pub struct Replayed {
+    pub run: RunId,
+    pub queued_at: Timestamp,
+    pub task: Arc<Task>,
+    /// The input of both, as JSON.
+    pub input: Option<Vec<u8>>,
 }
 
 impl Enqueued {
@@ -418,6 +583,8 @@ pub struct RetentionPolicy {
     pub age_max: Duration,
     pub runs_max: u64,
     pub bytes_max: u64,
+    /// Age of the oldest entry of the audit log that is kept.
+    pub audit_age_max: Duration,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -426,6 +593,7 @@ pub struct RetentionReport {
     pub runs_dropped: u64,
     pub bytes_freed: u64,
     pub fires_dropped: u64,
+    pub audit_entries_dropped: u64,
 }
 
 #[derive(Clone, Debug)]

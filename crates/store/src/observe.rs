@@ -6,6 +6,20 @@
 /// to its last row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Statement {
+    ContactCreate,
+    ContactsCreate,
+    ContactUpdate,
+    ContactDelete,
+    ContactGet,
+    ContactByPhone,
+    ContactByEmail,
+    ContactsList,
+    KeyCreate,
+    KeyDelete,
+    KeysTouch,
+    AnswerGet,
+    AnswersForget,
+    AuditLog,
     TaskCreate,
     TaskUpdate,
     TaskEnable,
@@ -29,7 +43,21 @@ pub enum Statement {
 }
 
 impl Statement {
-    pub const ALL: [Statement; 20] = [
+    pub const ALL: [Statement; 34] = [
+        Statement::ContactCreate,
+        Statement::ContactsCreate,
+        Statement::ContactUpdate,
+        Statement::ContactDelete,
+        Statement::ContactGet,
+        Statement::ContactByPhone,
+        Statement::ContactByEmail,
+        Statement::ContactsList,
+        Statement::KeyCreate,
+        Statement::KeyDelete,
+        Statement::KeysTouch,
+        Statement::AnswerGet,
+        Statement::AnswersForget,
+        Statement::AuditLog,
         Statement::TaskCreate,
         Statement::TaskUpdate,
         Statement::TaskEnable,
@@ -54,6 +82,20 @@ impl Statement {
 
     pub fn name(self) -> &'static str {
         match self {
+            Statement::ContactCreate => "contact_create",
+            Statement::ContactsCreate => "contacts_create",
+            Statement::ContactUpdate => "contact_update",
+            Statement::ContactDelete => "contact_delete",
+            Statement::ContactGet => "contact_get",
+            Statement::ContactByPhone => "contact_by_phone",
+            Statement::ContactByEmail => "contact_by_email",
+            Statement::ContactsList => "contacts_list",
+            Statement::KeyCreate => "key_create",
+            Statement::KeyDelete => "key_delete",
+            Statement::KeysTouch => "keys_touch",
+            Statement::AnswerGet => "answer_get",
+            Statement::AnswersForget => "answers_forget",
+            Statement::AuditLog => "audit_log",
             Statement::TaskCreate => "task_create",
             Statement::TaskUpdate => "task_update",
             Statement::TaskEnable => "task_enable",
@@ -81,7 +123,13 @@ impl Statement {
     pub fn is_write(self) -> bool {
         !matches!(
             self,
-            Statement::FiresList
+            Statement::ContactGet
+                | Statement::ContactByPhone
+                | Statement::ContactByEmail
+                | Statement::ContactsList
+                | Statement::AnswerGet
+                | Statement::AuditLog
+                | Statement::FiresList
                 | Statement::RunGet
                 | Statement::RunAttempts
                 | Statement::RunsList

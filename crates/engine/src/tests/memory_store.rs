@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use autom8_model::contact::{Email, Phone};
 use autom8_model::ready::{ClaimRequest, Lane, ReadyQueue, Span, TaskTraits};
 use autom8_model::schedule::FireOutcome;
 use autom8_model::transition::Decision;
 use autom8_model::{
-    Clock, Epoch, Monotonic, Run, RunId, RunState, Task, TaskId, TaskName, TaskSpec, Timestamp,
+    ApiKey, AuditEntry, AuditId, Clock, Contact, ContactDraft, ContactId, ContactPatch, Epoch,
+    KeyId, Monotonic, Run, RunId, RunState, Task, TaskId, TaskName, TaskSpec, Timestamp,
     WorkerName,
 };
 use autom8_store::*;
@@ -204,7 +206,92 @@ impl Store for MemoryStore {
         Totals::default()
     }
 
-    async fn create_task(&self, spec: TaskSpec) -> Result<Arc<Task>> {
+    async fn create_contact(&self, _: ContactDraft, _: Write<Contact>) -> Result<Contact> {
+        Err(refused())
+    }
+
+    async fn create_contacts(
+        &self,
+        _: Vec<ContactDraft>,
+        _: Write<Vec<Result<ContactId>>>,
+    ) -> Result<Vec<Result<ContactId>>> {
+        Err(refused())
+    }
+
+    async fn update_contact(
+        &self,
+        _: ContactId,
+        _: ContactPatch,
+        _: Write<Contact>,
+    ) -> Result<Contact> {
+        Err(refused())
+    }
+
+    async fn delete_contact(&self, _: ContactId, _: Write<()>) -> Result<()> {
+        Err(refused())
+    }
+
+    async fn contact(&self, _: ContactId) -> Result<Option<Contact>> {
+        Err(refused())
+    }
+
+    async fn contact_by_phone(&self, _: &Phone) -> Result<Option<Contact>> {
+        Err(refused())
+    }
+
+    async fn contact_by_email(&self, _: &Email) -> Result<Option<Contact>> {
+        Err(refused())
+    }
+
+    async fn contacts(&self, _: ContactFilter) -> Result<ContactPage> {
+        Err(refused())
+    }
+
+    fn contact_stamp(&self, _: ContactId) -> u64 {
+        0
+    }
+
+    fn contacts_stamp(&self) -> u64 {
+        0
+    }
+
+    async fn create_key(&self, _: NewKey, _: Write<Arc<ApiKey>>) -> Result<Arc<ApiKey>> {
+        Err(refused())
+    }
+
+    async fn delete_key(&self, _: KeyId, _: Write<()>) -> Result<()> {
+        Err(refused())
+    }
+
+    async fn touch_keys(&self, _: Vec<(KeyId, Timestamp)>) -> Result<()> {
+        Err(refused())
+    }
+
+    fn keys(&self) -> Vec<Arc<ApiKey>> {
+        Vec::new()
+    }
+
+    fn key_by_hash(&self, _: &[u8; 32]) -> Option<Arc<ApiKey>> {
+        None
+    }
+
+    fn has_keys(&self) -> bool {
+        false
+    }
+
+    async fn remembered_answer(&self, _: &IdempotencyKey) -> Result<Option<RememberedAnswer>> {
+        Err(refused())
+    }
+
+    async fn forget_answers(&self) -> Result<u64> {
+        Err(refused())
+    }
+
+    async fn audit_log(&self, _: Option<AuditId>, _: usize) -> Result<Vec<AuditEntry>> {
+        Err(refused())
+    }
+
+    async fn create_task(&self, spec: TaskSpec, _: Write<Arc<Task>>) -> Result<Arc<Task>> {
         let now = self.clock.now();
         Ok(self.edit(|state| {
             let task = Arc::new(Task {
@@ -221,7 +308,7 @@ impl Store for MemoryStore {
         }))
     }
 
-    async fn update_task(&self, spec: TaskSpec) -> Result<Arc<Task>> {
+    async fn update_task(&self, spec: TaskSpec, _: Write<Arc<Task>>) -> Result<Arc<Task>> {
         let now = self.clock.now();
         Ok(self.edit(|state| {
             let old = state.tasks.get(&spec.name).unwrap();
@@ -238,11 +325,16 @@ impl Store for MemoryStore {
         }))
     }
 
-    async fn set_task_enabled(&self, _: &TaskName, _: bool) -> Result<Arc<Task>> {
+    async fn set_task_enabled(
+        &self,
+        _: &TaskName,
+        _: bool,
+        _: Write<Arc<Task>>,
+    ) -> Result<Arc<Task>> {
         Err(refused())
     }
 
-    async fn delete_task(&self, _: &TaskName) -> Result<DeletedTask> {
+    async fn delete_task(&self, _: &TaskName, _: Write<DeletedTask>) -> Result<DeletedTask> {
         Err(refused())
     }
 
@@ -307,7 +399,7 @@ impl Store for MemoryStore {
         Err(refused())
     }
 
-    async fn enqueue(&self, enqueue: Enqueue) -> Result<Enqueued> {
+    async fn enqueue(&self, enqueue: Enqueue, _: Write<Enqueued>) -> Result<Enqueued> {
         let now = self.clock.now();
         Ok(self.edit(|state| {
             let task = state.tasks.get(&enqueue.task).unwrap().clone();
@@ -317,6 +409,8 @@ impl Store for MemoryStore {
                 last = state.queue(&task, Some((enqueue.inputs.clone(), index as u32)), now);
             }
             Enqueued {
+                queued_at: now,
+                task: None,
                 ids: vec![(first, last)],
             }
         }))
@@ -392,7 +486,7 @@ impl Store for MemoryStore {
         Ok(Reaped::default())
     }
 
-    async fn cancel_run(&self, run: RunId) -> Result<Cancelled> {
+    async fn cancel_run(&self, run: RunId, _: Write<Cancelled>) -> Result<Cancelled> {
         self.edit(|state| match state.running.get_mut(&run) {
             Some((_, cancel)) => {
                 *cancel = true;
@@ -404,7 +498,7 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn replay_run(&self, _: RunId) -> Result<RunId> {
+    async fn replay_run(&self, _: RunId, _: Write<Replayed>) -> Result<Replayed> {
         Err(refused())
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use autom8_model::task::TaskSpec;
 use autom8_model::{BootId, Random, Run, RunState, SystemClock};
 use autom8_store::sqlite::{Durability, SqliteOptions, SqliteStore};
-use autom8_store::{RetentionPolicy, Store};
+use autom8_store::{RetentionPolicy, Store, Write};
 use futures_util::FutureExt as _;
 
 use super::*;
@@ -31,6 +31,7 @@ impl Node {
                 age_max: Duration::from_secs(86_400),
                 runs_max: 1_000_000,
                 bytes_max: 1 << 30,
+                audit_age_max: Duration::from_secs(90 * 86_400),
             },
         };
         let observer = Arc::new(autom8_store::observe::Unobserved);
@@ -53,7 +54,10 @@ impl Node {
 
     async fn task(&self, json: &str) {
         let spec: TaskSpec = serde_json::from_str(json).unwrap();
-        self.store.create_task(spec).await.unwrap();
+        self.store
+            .create_task(spec, Write::unattended())
+            .await
+            .unwrap();
         self.engine.schedules_changed();
     }
 
@@ -63,7 +67,11 @@ impl Node {
             trigger: Trigger::Manual,
             inputs: Inputs::from_spans(Arc::from([]), vec![0..0; runs]),
         };
-        let enqueued = self.store.enqueue(enqueue).await.unwrap();
+        let enqueued = self
+            .store
+            .enqueue(enqueue, Write::unattended())
+            .await
+            .unwrap();
         enqueued.iter().next().unwrap()
     }
 
@@ -152,12 +160,15 @@ async fn a_cancel_and_a_deletion_end_what_runs() {
     for run in [first, second] {
         node.until(run, |run| run.state == RunState::Running).await;
     }
-    node.engine.cancel_run(first).await.unwrap();
+    node.engine
+        .cancel_run(first, Write::unattended())
+        .await
+        .unwrap();
     node.until(first, |run| run.state == RunState::Cancelled)
         .await;
     let deleted = node
         .store
-        .delete_task(&"job".parse().unwrap())
+        .delete_task(&"job".parse().unwrap(), Write::unattended())
         .await
         .unwrap();
     assert_eq!(deleted.running, [second]);

@@ -1,5 +1,6 @@
 //! One run: how it is led, stopped and recorded.
 
+use autom8_store::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -101,14 +102,25 @@ async fn a_cancel_stops_the_executor_and_ends_the_run_cancelled() {
         .wait(|state| state.running.contains_key(&run).then_some(()))
         .await;
     assert_eq!(
-        stage.engine.cancel_run(run).await.unwrap(),
+        stage
+            .engine
+            .cancel_run(run, Write::unattended())
+            .await
+            .unwrap(),
         autom8_store::Cancelled::Requested
     );
     assert_eq!(
         stage.finish(run).await.decision,
         Decision::End(RunState::Cancelled)
     );
-    assert!(stage.engine.cancel_run(run).await.is_err(), "it has ended");
+    assert!(
+        stage
+            .engine
+            .cancel_run(run, Write::unattended())
+            .await
+            .is_err(),
+        "it has ended"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,7 +134,11 @@ async fn a_success_that_was_quicker_than_its_cancel_stays_one() {
         .store
         .wait(|state| state.running.contains_key(&run).then_some(()))
         .await;
-    stage.engine.cancel_run(run).await.unwrap();
+    stage
+        .engine
+        .cancel_run(run, Write::unattended())
+        .await
+        .unwrap();
     assert_eq!(
         stage.finish(run).await.decision,
         Decision::End(RunState::Completed)

@@ -2,6 +2,7 @@
 
 use autom8_model::RunState;
 use autom8_model::transition::Decision;
+use autom8_store::Write;
 
 use super::memory_store::unavailable;
 use super::*;
@@ -88,7 +89,7 @@ async fn a_change_that_nobody_announced_is_found_out_at_the_next_fire() {
     let changed = spec(r#","schedule":{"every":"7m"}"#);
     stage
         .store
-        .update_task(serde_json::from_str(&changed).unwrap())
+        .update_task(serde_json::from_str(&changed).unwrap(), Write::unattended())
         .await
         .unwrap();
     timer::sleep(Duration::from_secs(7 * 60 + 1)).await;
@@ -142,7 +143,7 @@ async fn a_scheduler_that_starts_late_follows_the_rule_for_missed_fires() {
     let store = Arc::new(MemoryStore::new(clock.clone()));
     let json = spec(r#","schedule":{"every":"60s"}"#);
     store
-        .create_task(serde_json::from_str(&json).unwrap())
+        .create_task(serde_json::from_str(&json).unwrap(), Write::unattended())
         .await
         .unwrap();
     timer::sleep(Duration::from_secs(330)).await;

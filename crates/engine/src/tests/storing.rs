@@ -3,6 +3,7 @@
 use autom8_model::RunState;
 use autom8_model::transition::Decision;
 use autom8_store::StoreError;
+use autom8_store::Write;
 
 use super::memory_store::{ended_as, unavailable};
 use super::*;
@@ -130,7 +131,7 @@ async fn a_listener_that_panics_costs_no_outcome() {
         observer: Arc::new(Panics),
     };
     let spec = serde_json::from_str(r#"{"name":"nothing","do":{"builtin":"noop"}}"#).unwrap();
-    store.create_task(spec).await.unwrap();
+    store.create_task(spec, Write::unattended()).await.unwrap();
     let engine = Engine::start(EngineConfig::default(), parts);
     for ended in 1..=3 {
         let enqueue = Enqueue {
@@ -138,7 +139,7 @@ async fn a_listener_that_panics_costs_no_outcome() {
             trigger: Trigger::Manual,
             inputs: Inputs::none(),
         };
-        store.enqueue(enqueue).await.unwrap();
+        store.enqueue(enqueue, Write::unattended()).await.unwrap();
         store
             .wait(|state| (ended_as(state, RunState::Completed) == ended).then_some(()))
             .await;

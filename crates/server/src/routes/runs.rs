@@ -5,7 +5,7 @@ use autom8_api::page::PageMeta;
 use autom8_api::problem::Problem;
 use autom8_api::run::{AttemptView, RunList, RunView};
 use autom8_model::{RunId, RunState, TaskName, TaskType, Timestamp, Trigger};
-use autom8_store::{Attempt, Enqueue, RunFilter};
+use autom8_store::{Attempt, Enqueue, RunFilter, Write};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::routing::{get, post};
@@ -91,7 +91,7 @@ async fn cancel(
     RunPath(id): RunPath,
     _: Query<()>,
 ) -> Result<(StatusCode, Json<RunView>), ApiProblem> {
-    state.engine.cancel_run(id).await?;
+    state.engine.cancel_run(id, Write::unattended()).await?;
     Ok((StatusCode::ACCEPTED, Json(find(&state, id).await?)))
 }
 
@@ -100,8 +100,8 @@ async fn retry(
     RunPath(id): RunPath,
     _: Query<()>,
 ) -> Result<Created<RunView>, ApiProblem> {
-    let replay = state.store.replay_run(id).await?;
-    accepted(&state, replay).await
+    let replay = state.store.replay_run(id, Write::unattended()).await?;
+    accepted(&state, replay.run).await
 }
 
 async fn run_batch(
@@ -113,11 +113,14 @@ async fn run_batch(
     let batch = batch::read(&body).map_err(Problem::from)?;
     let enqueued = state
         .store
-        .enqueue(Enqueue {
-            task: batch.task,
-            trigger: Trigger::Batch,
-            inputs: batch.inputs,
-        })
+        .enqueue(
+            Enqueue {
+                task: batch.task,
+                trigger: Trigger::Batch,
+                inputs: batch.inputs,
+            },
+            Write::unattended(),
+        )
         .await?;
     let accepted = BatchAccepted {
         accepted: enqueued.count(),

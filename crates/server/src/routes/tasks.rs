@@ -1,5 +1,6 @@
 //! `/api/v1/tasks`: what to do, and when.
 
+use autom8_store::Write;
 use std::sync::Arc;
 
 use autom8_api::page::PageMeta;
@@ -83,7 +84,7 @@ async fn create(
     let body = json::read_json(request, BODY_BYTES_MAX).await?;
     let spec = read_spec(&merge::writable_fields(&body)?)?;
     check_allowed(&state, &spec)?;
-    let task = state.store.create_task(spec).await?;
+    let task = state.store.create_task(spec, Write::unattended()).await?;
     state.engine.schedules_changed();
     let location = format!("/api/v1/tasks/{}", task.spec.name);
     let view = TaskView::of(&task, state.clock.now());
@@ -141,10 +142,15 @@ async fn change(
         };
         match switched {
             // Pausing and resuming is an operation of its own: it makes no new revision.
-            Some(enabled) if only_switched => state.store.set_task_enabled(&name, enabled).await?,
+            Some(enabled) if only_switched => {
+                state
+                    .store
+                    .set_task_enabled(&name, enabled, Write::unattended())
+                    .await?
+            }
             _ => {
                 check_allowed(&state, &spec)?;
-                state.store.update_task(spec).await?
+                state.store.update_task(spec, Write::unattended()).await?
             }
         }
     };
@@ -157,7 +163,7 @@ async fn delete(
     TaskPath(name): TaskPath,
     _: Query<()>,
 ) -> Result<Json<TaskDeleted>, ApiProblem> {
-    let deleted = state.store.delete_task(&name).await?;
+    let deleted = state.store.delete_task(&name, Write::unattended()).await?;
     state.engine.schedules_changed();
     state.engine.stop_runs(&deleted.running);
     Ok(Json(TaskDeleted {
@@ -183,11 +189,14 @@ pub(super) async fn run(
     };
     let enqueued = state
         .store
-        .enqueue(Enqueue {
-            task,
-            trigger: Trigger::Manual,
-            inputs,
-        })
+        .enqueue(
+            Enqueue {
+                task,
+                trigger: Trigger::Manual,
+                inputs,
+            },
+            Write::unattended(),
+        )
         .await?;
     let id = enqueued.iter().next();
     let id = id.ok_or_else(|| ApiProblem::internal("an enqueue of one run returned no id"))?;
@@ -225,15 +234,18 @@ async fn set_enabled(
     enabled: bool,
 ) -> Result<Json<TaskView>, ApiProblem> {
     let _one_at_a_time = CHANGES.lock().await;
-    let task = state.store.set_task_enabled(name, enabled).await?;
+    let task = state
+        .store
+        .set_task_enabled(name, enabled, Write::unattended())
+        .await?;
     state.engine.schedules_changed();
     Ok(Json(TaskView::of(&task, state.clock.now())))
 }
 
 /// Fires that one preview shows. A rare date (29 February on a Monday) takes a walk over decades
 /// for each, and this is done while the request waits.
-const PREVIEW_FIRES_MAX: usize = 100;
-const PREVIEW_FIRES_DEFAULT: usize = 10;
+pub(crate) const PREVIEW_FIRES_MAX: usize = 100;
+pub(crate) const PREVIEW_FIRES_DEFAULT: usize = 10;
 
 struct NextQuery {
     fires: usize,

@@ -10,7 +10,7 @@ use super::Backend;
 use super::fixture::{
     COMPLETED, FAILED, Fixture, answer, counted, log, manual, minutely, name, slot_task,
 };
-use crate::{Finish, RunFilter};
+use crate::{Finish, RunFilter, Write};
 
 fn every() -> RunFilter {
     RunFilter {
@@ -109,7 +109,10 @@ pub(super) async fn a_backup_is_of_one_moment_while_writes_go_on(backend: &dyn B
     let writes = tokio::spawn(async move {
         let mut accepted: Vec<RunId> = Vec::new();
         while !stop.load(Ordering::Relaxed) && accepted.len() < 20_000 {
-            let enqueued = inner.enqueue(manual("a", Inputs::one(b"1"))).await.unwrap();
+            let enqueued = inner
+                .enqueue(manual("a", Inputs::one(b"1")), Write::unattended())
+                .await
+                .unwrap();
             accepted.extend(enqueued.iter());
         }
         accepted

@@ -14,7 +14,7 @@ use super::fixture::{
     ANSWER_WAIT_MAX, COMPLETED, Fixture, answer, batch, http_task, instant_task, local_claim, name,
     numbers, run_ids, slot_task, with_attempts,
 };
-use crate::{Claim, Lease};
+use crate::{Claim, Lease, Write};
 
 /// Long enough that only an early answer can end the test in time.
 const LONG_WAIT: Duration = autom8_model::limits::CLAIM_WAIT_MAX;
@@ -136,7 +136,10 @@ pub(super) async fn a_paused_task_waits_keeps_its_place_and_starves_nobody(backe
     store.create(slot_task("b")).await;
     let first = store.enqueue_many("a", 2).await;
     let other = store.enqueue_many("b", 2).await;
-    store.set_task_enabled(&name("a"), false).await.unwrap();
+    store
+        .set_task_enabled(&name("a"), false, Write::unattended())
+        .await
+        .unwrap();
     let while_paused = store.enqueue_one("a", "1").await;
     let later = store.enqueue_one("b", "1").await;
     assert_eq!(run_ids(&store.claim_up_to(2).await), other);
@@ -149,7 +152,10 @@ pub(super) async fn a_paused_task_waits_keeps_its_place_and_starves_nobody(backe
     );
     assert!(claimed.contains(&later));
     let newest = store.enqueue_one("b", "1").await;
-    store.set_task_enabled(&name("a"), true).await.unwrap();
+    store
+        .set_task_enabled(&name("a"), true, Write::unattended())
+        .await
+        .unwrap();
     let expected = [first, vec![while_paused, newest]].concat();
     assert_eq!(run_ids(&store.claim_up_to(10).await), expected);
 }
@@ -228,7 +234,7 @@ pub(super) async fn a_run_keeps_the_revision_it_was_queued_with(backend: &dyn Ba
     let first = store.create(with_attempts(slot_task("a"), 2)).await;
     let old = store.enqueue_many("a", 2).await;
     let second = store
-        .update_task(with_attempts(http_task("a"), 5))
+        .update_task(with_attempts(http_task("a"), 5), Write::unattended())
         .await
         .unwrap();
     let new = store.enqueue_one("a", "1").await;
@@ -294,7 +300,10 @@ pub(super) async fn a_waiting_claim_is_answered_when_a_task_resumes(backend: &dy
         .await;
     let run = store.enqueue_one("a", "1").await;
     let claim = waiting_claim(&store).await;
-    store.set_task_enabled(&name("a"), true).await.unwrap();
+    store
+        .set_task_enabled(&name("a"), true, Write::unattended())
+        .await
+        .unwrap();
     assert_eq!(run_ids(&answer(claim).await.unwrap()), [run]);
 }
 
@@ -345,14 +354,20 @@ pub(super) async fn a_cancelled_run_in_the_middle_of_a_batch_is_passed_over(back
     let mut store = Fixture::start(backend).await;
     store.create(slot_task("a")).await;
     let runs: Vec<RunId> = store
-        .enqueue(batch("a", &numbers(6)))
+        .enqueue(batch("a", &numbers(6)), Write::unattended())
         .await
         .unwrap()
         .iter()
         .collect();
-    store.cancel_run(runs[1]).await.unwrap();
+    store
+        .cancel_run(runs[1], Write::unattended())
+        .await
+        .unwrap();
     assert_eq!(run_ids(&store.claim_up_to(2).await), [runs[0], runs[2]]);
-    store.cancel_run(runs[4]).await.unwrap();
+    store
+        .cancel_run(runs[4], Write::unattended())
+        .await
+        .unwrap();
     store.crash().await;
     let mut claimed = store.drain().await;
     claimed.sort();

@@ -9,7 +9,7 @@ use super::Backend;
 use super::fixture::{
     COMPLETED, Fixture, answer, is_unavailable, local_claim, log, manual, name, run_ids, slot_task,
 };
-use crate::{Claim, Finish, RetentionPolicy, RunFilter, StoreError};
+use crate::{Claim, Finish, RetentionPolicy, RunFilter, StoreError, Write};
 
 pub(super) async fn a_closed_store_answers_that_it_is_unavailable(backend: &dyn Backend) {
     let store = Fixture::start(backend).await;
@@ -18,14 +18,24 @@ pub(super) async fn a_closed_store_answers_that_it_is_unavailable(backend: &dyn 
     let lease = store.claim_one().await;
     answer(store.close()).await;
     answer(store.close()).await;
-    assert!(is_unavailable(&store.create_task(slot_task("b")).await));
-    assert!(is_unavailable(&store.update_task(slot_task("a")).await));
     assert!(is_unavailable(
-        &store.set_task_enabled(&name("a"), false).await
+        &store.create_task(slot_task("b"), Write::unattended()).await
     ));
-    assert!(is_unavailable(&store.delete_task(&name("a")).await));
     assert!(is_unavailable(
-        &store.enqueue(manual("a", Inputs::none())).await
+        &store.update_task(slot_task("a"), Write::unattended()).await
+    ));
+    assert!(is_unavailable(
+        &store
+            .set_task_enabled(&name("a"), false, Write::unattended())
+            .await
+    ));
+    assert!(is_unavailable(
+        &store.delete_task(&name("a"), Write::unattended()).await
+    ));
+    assert!(is_unavailable(
+        &store
+            .enqueue(manual("a", Inputs::none()), Write::unattended())
+            .await
     ));
     assert!(is_unavailable(
         &answer(store.claim(local_claim(Lane::Slot, 1))).await
@@ -38,8 +48,12 @@ pub(super) async fn a_closed_store_answers_that_it_is_unavailable(backend: &dyn 
         &store.renew(&WorkerName::new("far"), held).await
     ));
     assert!(is_unavailable(&store.reap().await));
-    assert!(is_unavailable(&store.cancel_run(run).await));
-    assert!(is_unavailable(&store.replay_run(run).await));
+    assert!(is_unavailable(
+        &store.cancel_run(run, Write::unattended()).await
+    ));
+    assert!(is_unavailable(
+        &store.replay_run(run, Write::unattended()).await
+    ));
     assert!(is_unavailable(&store.fires(task.id, 1).await));
     assert!(is_unavailable(&store.run(run).await));
     assert!(is_unavailable(&store.attempts(run).await));
@@ -56,6 +70,7 @@ pub(super) async fn a_closed_store_answers_that_it_is_unavailable(backend: &dyn 
         age_max: std::time::Duration::from_secs(1),
         runs_max: 1,
         bytes_max: 1,
+        audit_age_max: std::time::Duration::from_secs(90 * 86_400),
     };
     assert!(is_unavailable(&store.apply_retention(policy).await));
     assert!(is_unavailable(
@@ -91,7 +106,10 @@ pub(super) async fn a_write_that_meets_the_close_is_whole_or_refused(backend: &d
         writes.spawn(async move {
             let mut accepted = Vec::new();
             for _ in 0..100_000 {
-                match inner.enqueue(manual("a", Inputs::one(b"1"))).await {
+                match inner
+                    .enqueue(manual("a", Inputs::one(b"1")), Write::unattended())
+                    .await
+                {
                     Ok(enqueued) => accepted.extend(enqueued.iter()),
                     Err(StoreError::Unavailable { .. }) => return accepted,
                     Err(other) => panic!("{other}"),

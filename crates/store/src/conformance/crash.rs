@@ -16,7 +16,7 @@ use super::fixture::{
     slot_task, with_attempts,
 };
 use super::random::Random;
-use crate::{Finish, Store};
+use crate::{Finish, Store, Write};
 
 pub(super) async fn what_waited_and_what_ended_is_as_it_was(backend: &dyn Backend) {
     let mut store = Fixture::start(backend).await;
@@ -28,7 +28,10 @@ pub(super) async fn what_waited_and_what_ended_is_as_it_was(backend: &dyn Backen
     store
         .settle(&leases[2], Decision::RetryAt(store.after(60)))
         .await;
-    store.cancel_run(runs[4]).await.unwrap();
+    store
+        .cancel_run(runs[4], Write::unattended())
+        .await
+        .unwrap();
     let mut before = Vec::new();
     for index in [0, 1, 2, 4, 5] {
         before.push(format!("{:?}", store.get(runs[index]).await));
@@ -112,10 +115,13 @@ pub(super) async fn the_revision_decides_what_a_crash_does(backend: &dyn Backend
     store.create(slot_task("a")).await;
     let run = store.enqueue_one("a", "1").await;
     store
-        .update_task(TaskSpec {
-            on_crash: OnCrash::Fail,
-            ..slot_task("a")
-        })
+        .update_task(
+            TaskSpec {
+                on_crash: OnCrash::Fail,
+                ..slot_task("a")
+            },
+            Write::unattended(),
+        )
         .await
         .unwrap();
     store.claim_one().await;
@@ -229,7 +235,10 @@ pub(super) async fn a_poison_pill_fails_alone(backend: &dyn Backend) {
 pub(super) async fn a_claim_of_thousands_is_given_back_whole(backend: &dyn Backend) {
     let mut store = Fixture::start(backend).await;
     store.create(instant_task("n")).await;
-    let enqueued = store.enqueue(batch("n", &numbers(6_000))).await.unwrap();
+    let enqueued = store
+        .enqueue(batch("n", &numbers(6_000)), Write::unattended())
+        .await
+        .unwrap();
     let leases = store
         .claim(local_claim(Lane::Instant, 5_000))
         .await
@@ -283,7 +292,7 @@ pub(super) async fn a_crash_right_after_a_crash_changes_nothing(backend: &dyn Ba
     }
     assert!(
         !store
-            .set_task_enabled(&name("a"), false)
+            .set_task_enabled(&name("a"), false, Write::unattended())
             .await
             .unwrap()
             .spec
@@ -305,7 +314,10 @@ async fn work(store: Arc<dyn Store>, told: Arc<Mutex<Told>>, seed: u64) {
     let mut random = Random::seeded(seed);
     loop {
         let inputs = numbers(1 + random.below(5));
-        let Ok(enqueued) = store.enqueue(batch("a", &inputs)).await else {
+        let Ok(enqueued) = store
+            .enqueue(batch("a", &inputs), Write::unattended())
+            .await
+        else {
             return;
         };
         told.lock().accepted.extend(enqueued.iter());

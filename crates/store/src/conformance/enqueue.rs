@@ -12,7 +12,7 @@ use super::fixture::{
     Fixture, answer, batch, input_of, instant_task, is_sent, local_claim, manual, name, numbers,
     run_ids, slot_task,
 };
-use crate::{RunFilter, StoreError};
+use crate::{RunFilter, StoreError, Write};
 
 pub(super) async fn an_accepted_run_waits_as_it_was_given(backend: &dyn Backend) {
     let store = Fixture::start(backend).await;
@@ -46,7 +46,10 @@ pub(super) async fn an_accepted_run_waits_as_it_was_given(backend: &dyn Backend)
 pub(super) async fn a_run_without_input_has_none(backend: &dyn Backend) {
     let store = Fixture::start(backend).await;
     store.create(slot_task("a")).await;
-    store.enqueue(manual("a", Inputs::none())).await.unwrap();
+    store
+        .enqueue(manual("a", Inputs::none()), Write::unattended())
+        .await
+        .unwrap();
     let lease = store.claim_one().await;
     assert!(input_of(&lease).is_empty());
     assert_eq!(store.get(lease.claimed.run).await.input, None);
@@ -81,7 +84,10 @@ pub(super) async fn ten_thousand_inputs_come_back_byte_for_byte(backend: &dyn Ba
     let mut inputs = numbers(limits::BATCH_RUNS_MAX);
     inputs[17] = String::new();
     inputs[4_711] = format!(r#"{{ "ä\u0000" :  "{}" }}"#, "x".repeat(30_000));
-    let enqueued = store.enqueue(batch("n", &inputs)).await.unwrap();
+    let enqueued = store
+        .enqueue(batch("n", &inputs), Write::unattended())
+        .await
+        .unwrap();
     let ids: Vec<_> = enqueued.iter().collect();
     assert_eq!(
         (ids.len(), enqueued.count()),
@@ -139,8 +145,12 @@ pub(super) async fn a_batch_is_claimable_only_when_it_is_whole(backend: &dyn Bac
     let gate = backend.gate();
     let held = gate.hold();
     let inner = Arc::clone(&store.store);
-    let enqueue =
-        tokio::spawn(async move { inner.enqueue(batch("a", &numbers(count))).await.unwrap() });
+    let enqueue = tokio::spawn(async move {
+        inner
+            .enqueue(batch("a", &numbers(count)), Write::unattended())
+            .await
+            .unwrap()
+    });
     assert!(held.arrived().await, "the writer comes to the gate");
     let inner = Arc::clone(&store.store);
     // It waits for the first run that can be claimed.
@@ -184,7 +194,11 @@ pub(super) async fn a_batch_cut_by_a_crash_is_there_whole_or_not_at_all(backend:
         let gate = backend.gate();
         let held = gate.hold();
         let inner = Arc::clone(&store.store);
-        let enqueue = tokio::spawn(async move { inner.enqueue(batch("a", &numbers(count))).await });
+        let enqueue = tokio::spawn(async move {
+            inner
+                .enqueue(batch("a", &numbers(count)), Write::unattended())
+                .await
+        });
         held.arrived().await;
         for _ in 0..groups {
             held.step().await;
@@ -225,7 +239,11 @@ pub(super) async fn nothing_is_acknowledged_before_its_commit(backend: &dyn Back
     let gate = backend.gate();
     let held = gate.hold();
     let inner = Arc::clone(&store.store);
-    let enqueue = tokio::spawn(async move { inner.enqueue(manual("a", Inputs::none())).await });
+    let enqueue = tokio::spawn(async move {
+        inner
+            .enqueue(manual("a", Inputs::none()), Write::unattended())
+            .await
+    });
     assert!(held.arrived().await);
     assert!(!enqueue.is_finished(), "the group is not committed");
     assert_eq!(
@@ -249,9 +267,13 @@ pub(super) async fn a_small_write_overtakes_a_large_batch(backend: &dyn Backend)
     let held = gate.hold();
     let inner = Arc::clone(&store.store);
     let inputs = numbers(limits::BATCH_RUNS_MAX);
-    let enqueue = tokio::spawn(async move { inner.enqueue(batch("a", &inputs)).await });
+    let enqueue = tokio::spawn(async move {
+        inner
+            .enqueue(batch("a", &inputs), Write::unattended())
+            .await
+    });
     assert!(held.arrived().await);
-    let mut create = store.create_task(slot_task("b"));
+    let mut create = store.create_task(slot_task("b"), Write::unattended());
     assert!(
         is_sent(&mut create).await,
         "the writer stands still, so it has no answer yet"
@@ -281,7 +303,11 @@ pub(super) async fn too_much_at_once_is_refused_and_the_rest_is_kept(backend: &d
     let beyond = limits::WRITER_INBOX_COMMANDS_MAX + 2 * limits::GROUP_ROWS_MAX;
     for _ in 0..beyond {
         let inner = Arc::clone(&store.store);
-        sent.spawn(async move { inner.enqueue(manual("a", Inputs::one(b"1"))).await });
+        sent.spawn(async move {
+            inner
+                .enqueue(manual("a", Inputs::one(b"1")), Write::unattended())
+                .await
+        });
     }
     // A refusal comes at once, while the writer stands still.
     let refusal = answer(sent.join_next()).await.unwrap().unwrap();
@@ -318,7 +344,10 @@ pub(super) async fn runs_enqueued_at_once_are_all_there_once(backend: &dyn Backe
         sent.spawn(async move {
             let text = format!("{number}");
             let enqueued = inner
-                .enqueue(manual("a", Inputs::one(text.as_bytes())))
+                .enqueue(
+                    manual("a", Inputs::one(text.as_bytes())),
+                    Write::unattended(),
+                )
                 .await
                 .unwrap();
             (enqueued.iter().next().unwrap(), text)

@@ -9,7 +9,7 @@ use autom8_model::{RunState, Task, TaskId, TaskSpec, Timestamp, Trigger};
 
 use super::Backend;
 use super::fixture::{CANCELLED, COMPLETED, Fixture, answer, minutely, name, run_ids, slot_task};
-use crate::{Cancelled, Fire, FireBatch, FireOutcome, RecordedFires};
+use crate::{Cancelled, Fire, FireBatch, FireOutcome, RecordedFires, Write};
 
 /// The planned times of a task, in minutes after its anchor, each to make a run.
 fn minutes(task: &Task, minutes: &[u64]) -> FireBatch {
@@ -137,10 +137,13 @@ pub(super) async fn times_of_an_old_revision_make_nothing(backend: &dyn Backend)
     let other = store.create(minutely("b")).await;
     store.advance(61);
     let changed = store
-        .update_task(TaskSpec {
-            priority: 4,
-            ..minutely("a")
-        })
+        .update_task(
+            TaskSpec {
+                priority: 4,
+                ..minutely("a")
+            },
+            Write::unattended(),
+        )
         .await
         .unwrap();
     let batches = vec![minutes(&task, &[1]), minutes(&other, &[1])];
@@ -159,13 +162,19 @@ pub(super) async fn a_paused_or_deleted_task_fires_nothing(backend: &dyn Backend
     let store = Fixture::start(backend).await;
     let task = store.create(minutely("a")).await;
     store.advance(61);
-    let paused = store.set_task_enabled(&name("a"), false).await.unwrap();
+    let paused = store
+        .set_task_enabled(&name("a"), false, Write::unattended())
+        .await
+        .unwrap();
     for task in [&task, &paused] {
         let recorded = record(&store, minutes(task, &[1])).await;
         assert!(recorded.outdated);
         assert_eq!(recorded.runs, []);
     }
-    store.delete_task(&name("a")).await.unwrap();
+    store
+        .delete_task(&name("a"), Write::unattended())
+        .await
+        .unwrap();
     let unknown = Task {
         id: TaskId(task.id.0 + 1_000),
         ..(*task).clone()
@@ -220,7 +229,10 @@ pub(super) async fn a_run_asked_to_stop_still_holds_its_place(backend: &dyn Back
     store.advance(600);
     let run = record(&store, minutes(&task, &[1])).await.runs[0];
     let lease = store.claim_one().await;
-    assert_eq!(store.cancel_run(run).await.unwrap(), Cancelled::Requested);
+    assert_eq!(
+        store.cancel_run(run, Write::unattended()).await.unwrap(),
+        Cancelled::Requested
+    );
     assert_eq!(record(&store, minutes(&task, &[2])).await.skipped, 1);
     store.settle(&lease, CANCELLED).await;
     assert_eq!(record(&store, minutes(&task, &[3])).await.runs.len(), 1);

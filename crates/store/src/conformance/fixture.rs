@@ -17,7 +17,7 @@ use autom8_model::{
 use super::Backend;
 use crate::{
     CapturedLog, Claim, Enqueue, Finish, Finished, Lease, Reaped, RunFilter, Store, StoreError,
-    Totals,
+    Totals, Write,
 };
 
 /// Longer than any answer of a healthy store takes, on a machine that does other things as well.
@@ -93,12 +93,15 @@ impl<'a> Fixture<'a> {
     }
 
     pub(super) async fn create(&self, spec: TaskSpec) -> Arc<Task> {
-        self.create_task(spec).await.unwrap()
+        self.create_task(spec, Write::unattended()).await.unwrap()
     }
 
     pub(super) async fn enqueue_one(&self, task: &str, input: &str) -> RunId {
         let enqueued = self
-            .enqueue(manual(task, Inputs::one(input.as_bytes())))
+            .enqueue(
+                manual(task, Inputs::one(input.as_bytes())),
+                Write::unattended(),
+            )
             .await
             .unwrap();
         let ids: Vec<RunId> = enqueued.iter().collect();
@@ -108,7 +111,10 @@ impl<'a> Fixture<'a> {
 
     /// Enqueues `count` runs as one batch, with their numbers as input.
     pub(super) async fn enqueue_many(&self, task: &str, count: usize) -> Vec<RunId> {
-        let enqueued = self.enqueue(batch(task, &numbers(count))).await.unwrap();
+        let enqueued = self
+            .enqueue(batch(task, &numbers(count)), Write::unattended())
+            .await
+            .unwrap();
         enqueued.iter().collect()
     }
 

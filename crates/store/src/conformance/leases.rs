@@ -8,7 +8,7 @@ use super::Backend;
 use super::fixture::{
     CANCELLED, COMPLETED, Fixture, LEASE, held, run_ids, slot_task, with_attempts,
 };
-use crate::{Reaped, Renewed};
+use crate::{Reaped, Renewed, Write};
 
 fn worker() -> WorkerName {
     WorkerName::new("far")
@@ -136,7 +136,10 @@ pub(super) async fn a_cancel_reaches_the_worker_with_its_next_renewal(backend: &
     store.create(slot_task("a")).await;
     let runs = store.enqueue_many("a", 2).await;
     let leases = store.claim_remotely("far", 2).await;
-    store.cancel_run(runs[1]).await.unwrap();
+    store
+        .cancel_run(runs[1], Write::unattended())
+        .await
+        .unwrap();
     for _ in 0..2 {
         let renewed = store.renew(&worker(), held(&leases)).await.unwrap();
         assert_eq!(
@@ -169,7 +172,10 @@ pub(super) async fn a_lost_lease_is_settled_by_the_rules_of_its_task(backend: &d
     }
     let leases = store.claim_remotely("far", 4).await;
     assert_eq!(leases.len(), 4);
-    store.cancel_run(runs[3]).await.unwrap();
+    store
+        .cancel_run(runs[3], Write::unattended())
+        .await
+        .unwrap();
     assert_eq!(
         store.tick(20).await,
         Reaped {
@@ -316,7 +322,10 @@ pub(super) async fn after_a_crash_a_remote_lease_is_kept_or_lost_but_never_both(
     store.create(slot_task("a")).await;
     let runs = store.enqueue_many("a", 2).await;
     let leases = store.claim_remotely("far", 2).await;
-    store.cancel_run(runs[1]).await.unwrap();
+    store
+        .cancel_run(runs[1], Write::unattended())
+        .await
+        .unwrap();
     store.crash().await;
     let renewed = store.renew(&worker(), held(&leases)).await.unwrap();
     if renewed.lost.is_empty() {

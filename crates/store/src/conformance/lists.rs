@@ -14,7 +14,7 @@ use super::fixture::{
     CANCELLED, COMPLETED, FAILED, Fixture, batch, http_task, instant_task, local_claim, minutely,
     name, numbers, slot_task,
 };
-use crate::{FireBatch, RunFilter};
+use crate::{FireBatch, RunFilter, Write};
 
 /// Runs of several tasks, types, triggers, times and every state, the last of them `running` and
 /// `queued`.
@@ -64,9 +64,15 @@ async fn populate(store: &Fixture<'_>) {
             store.settle(lease, decision).await;
         }
         let ended = store.in_state(RunState::Failed).await;
-        store.replay_run(ended[0]).await.unwrap();
+        store
+            .replay_run(ended[0], Write::unattended())
+            .await
+            .unwrap();
         let queued = store.in_state(RunState::Queued).await;
-        store.cancel_run(queued[round as usize]).await.unwrap();
+        store
+            .cancel_run(queued[round as usize], Write::unattended())
+            .await
+            .unwrap();
     }
 }
 
@@ -315,7 +321,10 @@ pub(super) async fn a_filter_that_matches_little_is_answered_in_bounded_pages(
     let mut rest = limits::PAGE_VISITS_MAX + 2_000;
     while rest > 0 {
         let count = rest.min(limits::BATCH_RUNS_MAX);
-        store.enqueue(batch("n", &numbers(count))).await.unwrap();
+        store
+            .enqueue(batch("n", &numbers(count)), Write::unattended())
+            .await
+            .unwrap();
         rest -= count;
     }
     let newest = store.enqueue_one("n", "1").await;

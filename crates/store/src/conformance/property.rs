@@ -13,7 +13,7 @@ use super::fixture::{
 };
 use super::model::{Model, RemoteHold, lane};
 use super::random::Random;
-use crate::{Lease, RunFilter};
+use crate::{Lease, RunFilter, Write};
 
 const STEPS: usize = 250;
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -109,7 +109,7 @@ impl History<'_> {
 
     async fn create(&mut self, task: &TaskName) {
         let spec = self.any_spec(task);
-        let answer = self.store.create_task(spec).await;
+        let answer = self.store.create_task(spec, Write::unattended()).await;
         if self.model.tasks.contains_key(task) {
             assert!(is_conflict(&answer), "{task} is taken");
         } else {
@@ -121,7 +121,7 @@ impl History<'_> {
 
     async fn update(&mut self, task: &TaskName) {
         let spec = self.any_spec(task);
-        let answer = self.store.update_task(spec).await;
+        let answer = self.store.update_task(spec, Write::unattended()).await;
         match self.model.tasks.get_mut(task) {
             Some(known) => {
                 let updated = answer.unwrap();
@@ -134,7 +134,10 @@ impl History<'_> {
 
     async fn pause(&mut self, task: &TaskName) {
         let enabled = self.random.one_in(2);
-        let answer = self.store.set_task_enabled(task, enabled).await;
+        let answer = self
+            .store
+            .set_task_enabled(task, enabled, Write::unattended())
+            .await;
         match self.model.tasks.get_mut(task) {
             Some(known) => {
                 let told = answer.unwrap();
@@ -146,7 +149,7 @@ impl History<'_> {
     }
 
     async fn delete(&mut self, task: &TaskName) {
-        let answer = self.store.delete_task(task).await;
+        let answer = self.store.delete_task(task, Write::unattended()).await;
         if !self.model.tasks.contains_key(task) {
             assert!(is_not_found(&answer));
             return;
@@ -162,7 +165,10 @@ impl History<'_> {
         let inputs: Vec<String> = (0..count)
             .map(|_| format!("{}", self.random.below(1_000)))
             .collect();
-        let answer = self.store.enqueue(batch(task.as_str(), &inputs)).await;
+        let answer = self
+            .store
+            .enqueue(batch(task.as_str(), &inputs), Write::unattended())
+            .await;
         if !self.model.tasks.contains_key(task) {
             assert!(is_not_found(&answer));
             return;
@@ -254,7 +260,7 @@ impl History<'_> {
 
     async fn cancel(&mut self) {
         let Some(run) = self.any_run() else { return };
-        let answer = self.store.cancel_run(run).await;
+        let answer = self.store.cancel_run(run, Write::unattended()).await;
         match self.model.cancel(run) {
             Some(expected) => assert_eq!(answer.unwrap(), expected, "{run}"),
             None => assert!(is_conflict(&answer), "{run} has ended"),
@@ -263,7 +269,7 @@ impl History<'_> {
 
     async fn replay(&mut self) {
         let Some(run) = self.any_run() else { return };
-        let answer = self.store.replay_run(run).await;
+        let answer = self.store.replay_run(run, Write::unattended()).await;
         let known = self.model.runs[&run].clone();
         let task = self.model.tasks.values().find(|task| task.id == known.task);
         match task.map(|task| task.spec.name.clone()) {
@@ -271,7 +277,7 @@ impl History<'_> {
             None => assert!(is_not_found(&answer), "the task of {run} is gone"),
             Some(task) => {
                 self.model.accept(
-                    answer.unwrap(),
+                    answer.unwrap().run,
                     &task,
                     known.input,
                     Trigger::Replay,
@@ -442,7 +448,10 @@ impl History<'_> {
     async fn wind_up(&mut self) {
         for text in NAMES {
             let known = self.model.tasks.contains_key(&name(text));
-            let answer = self.store.set_task_enabled(&name(text), true).await;
+            let answer = self
+                .store
+                .set_task_enabled(&name(text), true, Write::unattended())
+                .await;
             assert_eq!(answer.is_ok(), known);
             if let Some(task) = self.model.tasks.get_mut(&name(text)) {
                 task.spec.enabled = true;

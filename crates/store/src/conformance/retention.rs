@@ -9,7 +9,7 @@ use super::Backend;
 use super::fixture::{
     COMPLETED, Fixture, batch, input_of, is_not_found, log, minutely, name, slot_task,
 };
-use crate::{Finish, FireBatch, RetentionPolicy, RetentionReport, RunFilter};
+use crate::{Finish, FireBatch, RetentionPolicy, RetentionReport, RunFilter, Write};
 
 const HOUR: u64 = 3_600;
 const RUNS_A_ROUND: usize = 10;
@@ -20,6 +20,7 @@ fn hours(hours: u64) -> RetentionPolicy {
         age_max: Duration::from_secs(hours * HOUR),
         runs_max: u64::MAX,
         bytes_max: u64::MAX,
+        audit_age_max: Duration::from_secs(90 * 86_400),
     }
 }
 
@@ -31,7 +32,10 @@ async fn round(
     policy: &RetentionPolicy,
 ) -> RetentionReport {
     let inputs = vec!["7".repeat(input_bytes); RUNS_A_ROUND];
-    store.enqueue(batch("a", &inputs)).await.unwrap();
+    store
+        .enqueue(batch("a", &inputs), Write::unattended())
+        .await
+        .unwrap();
     let leases = store.claim_up_to(1_000).await;
     let finishes = leases
         .iter()
@@ -122,8 +126,12 @@ pub(super) async fn age_drops_the_oldest_and_never_what_is_younger(backend: &dyn
     assert!(store.run(run).await.unwrap().is_none());
     assert!(store.run_log(run).await.unwrap().is_empty());
     assert!(store.attempts(run).await.unwrap().is_empty());
-    assert!(is_not_found(&store.cancel_run(run).await));
-    assert!(is_not_found(&store.replay_run(run).await));
+    assert!(is_not_found(
+        &store.cancel_run(run, Write::unattended()).await
+    ));
+    assert!(is_not_found(
+        &store.replay_run(run, Write::unattended()).await
+    ));
     let (newest, _) = history[history.len() - 1];
     assert_eq!(store.run_log(newest).await.unwrap()[0].bytes, b"a line\n");
 }
@@ -193,7 +201,10 @@ pub(super) async fn an_open_run_outlives_any_age(backend: &dyn Backend) {
     store.create(slot_task("old")).await;
     store.create(slot_task("far")).await;
     let waiting = store.enqueue_one("old", r#"{"kept":true}"#).await;
-    store.set_task_enabled(&name("old"), false).await.unwrap();
+    store
+        .set_task_enabled(&name("old"), false, Write::unattended())
+        .await
+        .unwrap();
     let running = store.enqueue_one("far", "1").await;
     let lease = store.claim_one().await;
     assert_eq!(lease.claimed.run, running);
@@ -214,7 +225,10 @@ pub(super) async fn an_open_run_outlives_any_age(backend: &dyn Backend) {
         "a late end is kept"
     );
     store.crash().await;
-    store.set_task_enabled(&name("old"), true).await.unwrap();
+    store
+        .set_task_enabled(&name("old"), true, Write::unattended())
+        .await
+        .unwrap();
     let lease = store.claim_one().await;
     assert_eq!(
         (lease.claimed.run, input_of(&lease)),
@@ -262,6 +276,7 @@ pub(super) async fn a_bound_on_bytes_keeps_the_newest(backend: &dyn Backend) {
     // A round is about 400 kB, twelve are 4.8 MB.
     let policy = RetentionPolicy {
         bytes_max: 1_600_000,
+        audit_age_max: Duration::from_secs(90 * 86_400),
         ..hours(1_000)
     };
     let mut report = RetentionReport::default();

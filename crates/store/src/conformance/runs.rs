@@ -1,5 +1,6 @@
 //! What a person does to one run: cancel it, replay it, look at it.
 
+use crate::Write;
 use autom8_model::transition::Decision;
 use autom8_model::{Run, RunId, RunState, Trigger};
 
@@ -20,7 +21,10 @@ pub(super) async fn a_queued_run_is_cancelled_at_once(backend: &dyn Backend) {
     store.create(slot_task("a")).await;
     let run = store.enqueue_one("a", "1").await;
     store.advance(5);
-    assert_eq!(store.cancel_run(run).await.unwrap(), Cancelled::AtOnce);
+    assert_eq!(
+        store.cancel_run(run, Write::unattended()).await.unwrap(),
+        Cancelled::AtOnce
+    );
     let told = store.get(run).await;
     assert_eq!(
         (told.state, told.attempt, told.epoch),
@@ -48,7 +52,10 @@ pub(super) async fn a_run_that_backs_off_is_cancelled_at_once(backend: &dyn Back
     store
         .settle(&lease, Decision::RetryAt(store.after(60)))
         .await;
-    assert_eq!(store.cancel_run(run).await.unwrap(), Cancelled::AtOnce);
+    assert_eq!(
+        store.cancel_run(run, Write::unattended()).await.unwrap(),
+        Cancelled::AtOnce
+    );
     let told = store.get(run).await;
     assert_eq!((told.state, told.attempt), (RunState::Cancelled, 1));
     assert_eq!(store.totals().queued, 0);
@@ -64,7 +71,13 @@ pub(super) async fn a_suspect_is_cancelled_at_once(backend: &dyn Backend) {
     let runs = store.enqueue_many("a", 2).await;
     store.claim_up_to(2).await;
     store.crash().await;
-    assert_eq!(store.cancel_run(runs[0]).await.unwrap(), Cancelled::AtOnce);
+    assert_eq!(
+        store
+            .cancel_run(runs[0], Write::unattended())
+            .await
+            .unwrap(),
+        Cancelled::AtOnce
+    );
     assert_eq!(store.state(runs[0]).await, RunState::Cancelled);
     assert_eq!(store.totals().queued, 1);
     assert_eq!(store.drain().await, [runs[1]]);
@@ -75,17 +88,22 @@ pub(super) async fn a_running_run_goes_on_until_its_executor_has_stopped(backend
     store.create(slot_task("a")).await;
     let run = store.enqueue_one("a", "1").await;
     let lease = store.claim_one().await;
-    assert_eq!(store.cancel_run(run).await.unwrap(), Cancelled::Requested);
+    assert_eq!(
+        store.cancel_run(run, Write::unattended()).await.unwrap(),
+        Cancelled::Requested
+    );
     assert_eq!(store.state(run).await, RunState::Running);
     assert_eq!(store.totals().running, 1);
     assert_eq!(
-        store.cancel_run(run).await.unwrap(),
+        store.cancel_run(run, Write::unattended()).await.unwrap(),
         Cancelled::Requested,
         "once more"
     );
     store.settle(&lease, CANCELLED).await;
     assert_eq!(store.state(run).await, RunState::Cancelled);
-    assert!(is_conflict(&store.cancel_run(run).await));
+    assert!(is_conflict(
+        &store.cancel_run(run, Write::unattended()).await
+    ));
 }
 
 pub(super) async fn success_wins_over_a_cancel_that_came_too_late(backend: &dyn Backend) {
@@ -93,7 +111,7 @@ pub(super) async fn success_wins_over_a_cancel_that_came_too_late(backend: &dyn 
     store.create(slot_task("a")).await;
     let run = store.enqueue_one("a", "1").await;
     let lease = store.claim_one().await;
-    store.cancel_run(run).await.unwrap();
+    store.cancel_run(run, Write::unattended()).await.unwrap();
     store.settle(&lease, COMPLETED).await;
     store.crash().await;
     assert_eq!(store.state(run).await, RunState::Completed);
@@ -104,7 +122,7 @@ pub(super) async fn a_run_asked_to_stop_is_not_tried_again(backend: &dyn Backend
     store.create(slot_task("a")).await;
     let run = store.enqueue_one("a", "1").await;
     let lease = store.claim_one().await;
-    store.cancel_run(run).await.unwrap();
+    store.cancel_run(run, Write::unattended()).await.unwrap();
     // Its executor did not know yet, and failed on its own.
     store.settle(&lease, Decision::RetryAt(store.now())).await;
     assert_eq!(store.state(run).await, RunState::Cancelled);
@@ -122,7 +140,10 @@ pub(super) async fn a_crash_ends_a_run_that_was_asked_to_stop(backend: &dyn Back
         store.create(slot_task(task)).await;
         let runs = store.enqueue_many(task, 2).await;
         store.claim_up_to(2).await;
-        store.cancel_run(runs[0]).await.unwrap();
+        store
+            .cancel_run(runs[0], Write::unattended())
+            .await
+            .unwrap();
         if graceful {
             store.restart().await;
         } else {
@@ -146,8 +167,12 @@ pub(super) async fn an_unknown_run_is_not_found(backend: &dyn Backend) {
         RunId(-1),
     ] {
         assert!(store.run(unknown).await.unwrap().is_none());
-        assert!(is_not_found(&store.cancel_run(unknown).await));
-        assert!(is_not_found(&store.replay_run(unknown).await));
+        assert!(is_not_found(
+            &store.cancel_run(unknown, Write::unattended()).await
+        ));
+        assert!(is_not_found(
+            &store.replay_run(unknown, Write::unattended()).await
+        ));
         assert!(store.run_log(unknown).await.unwrap().is_empty());
     }
 }
@@ -161,8 +186,10 @@ pub(super) async fn a_replay_is_a_new_run_that_names_the_old(backend: &dyn Backe
     store.settle(&lease, FAILED).await;
     let before = ended(&store.get(old).await);
     store.advance(60);
-    let new = store.replay_run(old).await.unwrap();
+    let replayed = store.replay_run(old, Write::unattended()).await.unwrap();
+    let new = replayed.run;
     assert!(new > old);
+    assert_eq!(replayed.input.as_deref(), Some(input.as_bytes()));
     let told = store.get(new).await;
     assert_eq!(
         (told.state, told.attempt, told.task),
@@ -178,7 +205,11 @@ pub(super) async fn a_replay_is_a_new_run_that_names_the_old(backend: &dyn Backe
     assert_eq!((lease.claimed.run, lease.claimed.attempt), (new, 1));
     assert_eq!(input_of(&lease), input.as_bytes());
     store.settle(&lease, COMPLETED).await;
-    let newest = store.replay_run(new).await.unwrap();
+    let newest = store
+        .replay_run(new, Write::unattended())
+        .await
+        .unwrap()
+        .run;
     assert_eq!(store.get(newest).await.replay_of, Some(new));
     assert_eq!(
         ended(&store.get(old).await),
@@ -191,18 +222,27 @@ pub(super) async fn only_an_ended_run_is_replayed(backend: &dyn Backend) {
     let store = Fixture::start(backend).await;
     store.create(slot_task("a")).await;
     let runs = store.enqueue_many("a", 2).await;
-    assert!(is_conflict(&store.replay_run(runs[0]).await), "it waits");
+    assert!(
+        is_conflict(&store.replay_run(runs[0], Write::unattended()).await),
+        "it waits"
+    );
     let lease = store.claim_one().await;
-    assert!(is_conflict(&store.replay_run(runs[0]).await), "it runs");
+    assert!(
+        is_conflict(&store.replay_run(runs[0], Write::unattended()).await),
+        "it runs"
+    );
     store
         .settle(&lease, Decision::RetryAt(store.after(60)))
         .await;
     assert!(
-        is_conflict(&store.replay_run(runs[0]).await),
+        is_conflict(&store.replay_run(runs[0], Write::unattended()).await),
         "it backs off"
     );
-    store.cancel_run(runs[0]).await.unwrap();
-    assert!(store.replay_run(runs[0]).await.is_ok());
+    store
+        .cancel_run(runs[0], Write::unattended())
+        .await
+        .unwrap();
+    assert!(store.replay_run(runs[0], Write::unattended()).await.is_ok());
     assert_eq!(store.totals().queued, 2);
 }
 
@@ -211,7 +251,12 @@ pub(super) async fn a_run_whose_task_is_gone_is_not_replayed(backend: &dyn Backe
     store.create(slot_task("a")).await;
     let run = store.enqueue_one("a", "1").await;
     store.drain().await;
-    store.delete_task(&name("a")).await.unwrap();
-    assert!(is_not_found(&store.replay_run(run).await));
+    store
+        .delete_task(&name("a"), Write::unattended())
+        .await
+        .unwrap();
+    assert!(is_not_found(
+        &store.replay_run(run, Write::unattended()).await
+    ));
     assert_eq!(store.totals().queued, 0);
 }

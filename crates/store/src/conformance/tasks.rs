@@ -1,5 +1,6 @@
 //! Tasks: written, changed, paused, deleted, and what that does to their runs.
 
+use crate::Write;
 use std::time::Duration;
 
 use autom8_model::schedule::{CatchUpLimits, Due, due};
@@ -65,7 +66,9 @@ pub(super) async fn a_taken_name_is_a_conflict_and_changes_nothing(backend: &dyn
         priority: 9,
         ..slot_task("a")
     };
-    assert!(is_conflict(&store.create_task(other).await));
+    assert!(is_conflict(
+        &store.create_task(other, Write::unattended()).await
+    ));
     let read = store.task(&name("a")).await.unwrap().unwrap();
     assert_eq!(
         (read.id, read.rev, read.spec.priority),
@@ -77,8 +80,8 @@ pub(super) async fn a_taken_name_is_a_conflict_and_changes_nothing(backend: &dyn
 pub(super) async fn of_two_who_take_one_name_at_once_one_gets_it(backend: &dyn Backend) {
     let store = Fixture::start(backend).await;
     let (left, right) = tokio::join!(
-        store.create_task(slot_task("a")),
-        store.create_task(slot_task("a"))
+        store.create_task(slot_task("a"), Write::unattended()),
+        store.create_task(slot_task("a"), Write::unattended())
     );
     assert_eq!(u8::from(left.is_ok()) + u8::from(right.is_ok()), 1);
     assert!(is_conflict(&left) || is_conflict(&right));
@@ -92,7 +95,10 @@ pub(super) async fn an_update_is_the_next_revision_of_the_same_task(backend: &dy
         priority: 9,
         ..slot_task("a")
     };
-    let updated = store.update_task(changed).await.unwrap();
+    let updated = store
+        .update_task(changed, Write::unattended())
+        .await
+        .unwrap();
     assert_eq!((updated.id, updated.rev), (created.id, created.rev + 1));
     assert_eq!(
         (updated.created_at, updated.updated_at),
@@ -104,13 +110,21 @@ pub(super) async fn an_update_is_the_next_revision_of_the_same_task(backend: &dy
 
 pub(super) async fn an_unknown_name_is_not_found(backend: &dyn Backend) {
     let store = Fixture::start(backend).await;
-    assert!(is_not_found(&store.update_task(slot_task("a")).await));
     assert!(is_not_found(
-        &store.set_task_enabled(&name("a"), false).await
+        &store.update_task(slot_task("a"), Write::unattended()).await
     ));
-    assert!(is_not_found(&store.delete_task(&name("a")).await));
     assert!(is_not_found(
-        &store.enqueue(manual("a", Inputs::none())).await
+        &store
+            .set_task_enabled(&name("a"), false, Write::unattended())
+            .await
+    ));
+    assert!(is_not_found(
+        &store.delete_task(&name("a"), Write::unattended()).await
+    ));
+    assert!(is_not_found(
+        &store
+            .enqueue(manual("a", Inputs::none()), Write::unattended())
+            .await
     ));
     assert_eq!(store.totals().tasks, 0);
 }
@@ -132,7 +146,10 @@ pub(super) async fn a_changed_schedule_counts_from_its_change(backend: &dyn Back
         schedule: Some(slower),
         ..minutely("a")
     };
-    let updated = store.update_task(changed).await.unwrap();
+    let updated = store
+        .update_task(changed, Write::unattended())
+        .await
+        .unwrap();
     assert_eq!(updated.anchor_at, store.now());
     assert_eq!(due_now(&updated, store.after(89)).fires, []);
     assert_eq!(due_now(&updated, store.after(90)).fires.len(), 1);
@@ -146,7 +163,10 @@ pub(super) async fn an_update_that_keeps_the_schedule_keeps_its_count(backend: &
         priority: 9,
         ..minutely("a")
     };
-    let updated = store.update_task(changed).await.unwrap();
+    let updated = store
+        .update_task(changed, Write::unattended())
+        .await
+        .unwrap();
     assert_eq!(updated.anchor_at, created.anchor_at);
     assert_eq!(updated.fired_through, created.fired_through);
 }
@@ -155,10 +175,16 @@ pub(super) async fn fires_within_a_pause_are_not_made_up_for(backend: &dyn Backe
     let store = Fixture::start(backend).await;
     store.create(minutely("a")).await;
     store.advance(30);
-    let paused = store.set_task_enabled(&name("a"), false).await.unwrap();
+    let paused = store
+        .set_task_enabled(&name("a"), false, Write::unattended())
+        .await
+        .unwrap();
     assert!(!paused.spec.enabled);
     store.advance(600);
-    let resumed = store.set_task_enabled(&name("a"), true).await.unwrap();
+    let resumed = store
+        .set_task_enabled(&name("a"), true, Write::unattended())
+        .await
+        .unwrap();
     assert!(resumed.spec.enabled);
     assert_eq!(due_now(&resumed, store.now()).fires, []);
     // It goes on in its old rhythm: the next fire is the one at minute 11.
@@ -180,7 +206,10 @@ pub(super) async fn a_deleted_task_cancels_its_queued_runs_and_names_the_running
     store
         .settle(&done[0], Decision::RetryAt(store.after(60)))
         .await;
-    let deleted = store.delete_task(&name("a")).await.unwrap();
+    let deleted = store
+        .delete_task(&name("a"), Write::unattended())
+        .await
+        .unwrap();
     assert_eq!(deleted.cancelled, 3);
     assert_eq!(deleted.running, [runs[1]]);
     assert!(store.task(&name("a")).await.unwrap().is_none());
@@ -205,7 +234,10 @@ pub(super) async fn a_run_of_a_deleted_task_is_not_tried_again(backend: &dyn Bac
     store.create(slot_task("a")).await;
     let runs = store.enqueue_many("a", 2).await;
     let leases = store.claim_up_to(2).await;
-    store.delete_task(&name("a")).await.unwrap();
+    store
+        .delete_task(&name("a"), Write::unattended())
+        .await
+        .unwrap();
     store
         .settle(&leases[0], Decision::RetryAt(store.now()))
         .await;
@@ -224,7 +256,14 @@ pub(super) async fn a_backing_off_run_is_cancelled_with_its_task(backend: &dyn B
     store
         .settle(&lease, Decision::RetryAt(store.after(60)))
         .await;
-    assert_eq!(store.delete_task(&name("a")).await.unwrap().cancelled, 1);
+    assert_eq!(
+        store
+            .delete_task(&name("a"), Write::unattended())
+            .await
+            .unwrap()
+            .cancelled,
+        1
+    );
     assert_eq!(store.state(run).await, RunState::Cancelled);
     store.advance(61);
     assert!(store.claim_up_to(10).await.is_empty());
@@ -235,7 +274,10 @@ pub(super) async fn a_deleted_name_can_be_used_again_and_keeps_its_history(backe
     let first = store.create(slot_task("a")).await;
     let old = store.enqueue_one("a", "1").await;
     store.drain().await;
-    store.delete_task(&name("a")).await.unwrap();
+    store
+        .delete_task(&name("a"), Write::unattended())
+        .await
+        .unwrap();
     let of_a = || RunFilter {
         task: Some(name("a")),
         limit: 10,
@@ -256,8 +298,18 @@ pub(super) async fn a_cancelled_run_of_a_deleted_task_ends_once(backend: &dyn Ba
     let store = Fixture::start(backend).await;
     store.create(slot_task("a")).await;
     let runs = store.enqueue_many("a", 5).await;
-    store.cancel_run(runs[2]).await.unwrap();
-    assert_eq!(store.delete_task(&name("a")).await.unwrap().cancelled, 4);
+    store
+        .cancel_run(runs[2], Write::unattended())
+        .await
+        .unwrap();
+    assert_eq!(
+        store
+            .delete_task(&name("a"), Write::unattended())
+            .await
+            .unwrap()
+            .cancelled,
+        4
+    );
     assert_eq!(store.totals().sum().cancelled, 5);
     assert_eq!(store.totals().queued, 0);
 }
@@ -290,14 +342,23 @@ pub(super) async fn tasks_survive_a_restart_and_a_crash_to_the_letter(backend: &
     store.create(slot_task("gone")).await;
     store.advance(10);
     store
-        .update_task(TaskSpec {
-            priority: 3,
-            ..minutely("a")
-        })
+        .update_task(
+            TaskSpec {
+                priority: 3,
+                ..minutely("a")
+            },
+            Write::unattended(),
+        )
         .await
         .unwrap();
-    store.set_task_enabled(&name("b"), false).await.unwrap();
-    store.delete_task(&name("gone")).await.unwrap();
+    store
+        .set_task_enabled(&name("b"), false, Write::unattended())
+        .await
+        .unwrap();
+    store
+        .delete_task(&name("gone"), Write::unattended())
+        .await
+        .unwrap();
     let told = |tasks: Vec<std::sync::Arc<Task>>| format!("{tasks:?}");
     let before = told(store.tasks(None, 10).await.unwrap());
     store.advance(10);
@@ -313,7 +374,10 @@ pub(super) async fn an_end_recorded_after_the_deletion_stands(backend: &dyn Back
     store.create(slot_task("a")).await;
     let run = store.enqueue_one("a", "1").await;
     let lease = store.claim_one().await;
-    store.delete_task(&name("a")).await.unwrap();
+    store
+        .delete_task(&name("a"), Write::unattended())
+        .await
+        .unwrap();
     store.settle(&lease, CANCELLED).await;
     assert_eq!(store.state(run).await, RunState::Cancelled);
     assert_eq!(store.totals().sum().cancelled, 1);

@@ -8,7 +8,7 @@ use super::Backend;
 use super::fixture::{
     CANCELLED, COMPLETED, FAILED, Fixture, counted, http_task, instant_task, local_claim, slot_task,
 };
-use crate::{Totals, TypeTotals};
+use crate::{Totals, TypeTotals, Write};
 
 pub(super) async fn a_new_store_has_counted_nothing(backend: &dyn Backend) {
     let store = Fixture::start(backend).await;
@@ -43,6 +43,7 @@ pub(super) async fn each_type_is_counted_apart(backend: &dyn Backend) {
     }
     store.settle(&slots[7], FAILED).await;
     let expected = Totals {
+        contacts: 0,
         by_type: vec![
             (
                 TaskType::Http,
@@ -100,7 +101,7 @@ pub(super) async fn a_count_is_there_with_the_answer_that_made_it(backend: &dyn 
         let run = store.enqueue_one(&format!("t{round}"), "1").await;
         assert_eq!(store.totals().queued, 1);
         if round % 2 == 0 {
-            store.cancel_run(run).await.unwrap();
+            store.cancel_run(run, Write::unattended()).await.unwrap();
             assert_eq!(store.totals().sum().cancelled, round / 2);
         } else {
             let lease = store.claim_one().await;

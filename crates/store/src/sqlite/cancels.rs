@@ -8,7 +8,7 @@ use super::finishes::Outcome;
 use super::group::Group;
 use super::operation::Failure;
 use super::writer::Writer;
-use crate::{Cancelled, StoreError};
+use crate::{Cancelled, Replayed, StoreError};
 
 /// What a decision about a single run needs of its row.
 struct Row {
@@ -82,7 +82,11 @@ impl Writer {
         Ok(())
     }
 
-    pub(crate) fn replay_run(&mut self, run: RunId, group: &mut Group) -> Result<RunId, Failure> {
+    pub(crate) fn replay_run(
+        &mut self,
+        run: RunId,
+        group: &mut Group,
+    ) -> Result<Replayed, Failure> {
         let missing = || StoreError::NotFound {
             what: format!("run {run}"),
         };
@@ -112,7 +116,12 @@ impl Writer {
             .map_or_else(Inputs::none, Inputs::one);
         let (first, _) =
             self.insert_waiting(&task, Trigger::Replay, &inputs, None, Some(run), group)?;
-        Ok(first)
+        Ok(Replayed {
+            run: first,
+            queued_at: group.now,
+            task,
+            input: row.payload,
+        })
     }
 
     fn row(&self, segment: i64, run: RunId) -> SqlResult<Option<Row>> {

@@ -47,6 +47,7 @@ impl Sqlite {
                 age_max: Duration::from_secs(30 * 86_400),
                 runs_max: 100_000_000,
                 bytes_max: 1 << 40,
+                audit_age_max: Duration::from_secs(90 * 86_400),
             },
         };
         SqliteStore::open(options, Arc::clone(&self.clock) as _, gate).unwrap()

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use autom8_model::{Clock, Epoch, Monotonic, RunId, RunState, Task, TaskId, TaskType, Timestamp};
+use autom8_model::{
+    ApiKey, Clock, ContactId, Epoch, KeyId, Monotonic, RunId, RunState, Task, TaskId, TaskType,
+    Timestamp,
+};
 use rustc_hash::FxHashMap;
 
 use super::claims::LiveClaim;
@@ -16,6 +19,13 @@ pub(crate) type Answer = Box<dyn FnOnce(Option<&StoreError>) + Send>;
 pub(crate) enum TaskChange {
     Put(Arc<Task>),
     Delete(TaskId),
+}
+
+/// A key that changed; the hash is that of its secret.
+pub(crate) enum KeyChange {
+    Put([u8; 32], Arc<ApiKey>),
+    Delete(KeyId),
+    Used(KeyId, Timestamp),
 }
 
 /// One transaction, and what becomes visible with it.
@@ -37,6 +47,9 @@ pub(crate) struct Group {
     pub cancels: Vec<(RunId, bool)>,
     pub leases: Vec<(Arc<LiveClaim>, Timestamp)>,
     pub tasks: Vec<TaskChange>,
+    pub keys: Vec<KeyChange>,
+    /// Contacts that were created, changed or deleted.
+    pub contacts: Vec<ContactId>,
     pub segments_changed: bool,
     pub hidden_over: Vec<RunId>,
     /// Files to unlink once no row points to them.

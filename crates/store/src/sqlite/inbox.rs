@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::claims::PendingClaim;
 use super::operation::SmallWrite;
 use super::runs::PendingEnqueue;
-use crate::{DeletedTask, Finish, Finished, Result, StoreError};
+use crate::{DeletedTask, Finish, Finished, Result, StoreError, Write};
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
 
@@ -29,6 +29,7 @@ pub(crate) enum Command {
 /// Answered when the last of the task's waiting runs is cancelled, which may take several groups.
 pub(crate) struct PendingDeletion {
     pub name: TaskName,
+    pub write: Write<DeletedTask>,
     pub reply: Reply<DeletedTask>,
 }
 

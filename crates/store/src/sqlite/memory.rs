@@ -9,6 +9,7 @@ use autom8_model::{Epoch, Monotonic, RunId, Task, TaskId, TaskType};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::claims::{CoveredRun, OpenClaim};
+use super::contacts::ContactCounts;
 use super::segments::Segment;
 use super::shared::TaskTable;
 use crate::{Totals, TypeTotals};
@@ -33,6 +34,7 @@ pub(crate) struct Memory {
     pub next_task: i64,
     pub next_batch: i64,
     pub totals: [TypeTotals; TaskType::ALL.len()],
+    pub contacts: ContactCounts,
 }
 
 /// What a claim must know of a task.
@@ -177,6 +179,7 @@ impl Memory {
             queued: self.ready.len() + self.held.len() as u64,
             running: self.totals.iter().map(|totals| totals.running).sum(),
             tasks: self.tasks.living(),
+            contacts: self.contacts.contacts,
             stale_finishes: self.stale_finishes,
         }
     }

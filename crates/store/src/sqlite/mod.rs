@@ -3,7 +3,8 @@
 //! In reading order: [`schema`] and [`open`] say what the file looks like and when it may be
 //! opened; [`writer`] is the one thread that changes it, in commit groups ([`group`]) of what waits in its [`inbox`]; [`memory`] is what it
 //! knows, built by [`recovery`]. Each noun has its file: [`tasks`], [`fires`], [`runs`],
-//! [`claims`], [`finishes`], [`cancels`], [`leases`], [`retention`]. Readers see the writer's
+//! [`claims`], [`finishes`], [`cancels`], [`leases`], [`contacts`], [`keys`], [`retention`]; [`notes`] keeps who
+//! wrote, and answers for requests that come again. Readers see the writer's
 //! memory through [`shared`], and rows through [`readers`], [`reads`] and [`lists`].
 
 pub mod backup;
@@ -12,13 +13,18 @@ mod checkpoint;
 mod claims;
 #[cfg(test)]
 mod conformance_tests;
+mod contact_lists;
+mod contact_stamps;
+mod contacts;
 mod finishes;
 mod fires;
 mod group;
 mod inbox;
+mod keys;
 mod leases;
 mod lists;
 mod memory;
+mod notes;
 mod open;
 mod operation;
 mod operations;
@@ -40,7 +46,7 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use autom8_model::{BootId, Clock, Epoch, RunId, limits};
+use autom8_model::{AuditAction, BootId, Clock, Epoch, RunId, limits};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -49,7 +55,7 @@ pub use open::check_library;
 use crate::error::OpenError;
 use crate::{
     Finish, Lease, Reaped, Result, RetentionPolicy, RunInput, Statement, StoreError, StoreInfo,
-    StoreObserver,
+    StoreObserver, Write,
 };
 use checkpoint::{Checkpointer, Checkpoints};
 use group::Group;
@@ -216,6 +222,24 @@ impl SqliteStore {
     ) -> Result<T> {
         self.ask(statement, |reply| {
             Command::Small(Box::new(Operation::new(run, reply)))
+        })
+        .await
+    }
+
+    /// Does a small write that somebody asked for: what is kept of it is part of it.
+    async fn operate_for<T: Send + 'static>(
+        &self,
+        statement: Statement,
+        write: Write<T>,
+        action: AuditAction,
+        target: impl FnOnce(&T) -> String + Send + 'static,
+        run: impl FnOnce(&mut Writer, &mut Group) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        self.operate(statement, move |writer, group| {
+            writer.refuse_repeated(&write)?;
+            let made = run(writer, group)?;
+            writer.note(write, action, target, &made, group)?;
+            Ok(made)
         })
         .await
     }

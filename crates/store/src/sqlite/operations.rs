@@ -4,22 +4,34 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use autom8_model::contact::{Email, Phone};
 use autom8_model::ready::ClaimRequest;
-use autom8_model::{Epoch, Run, RunId, Task, TaskId, TaskName, TaskSpec, WorkerName, limits};
+use autom8_model::{
+    ApiKey, AuditAction, AuditEntry, AuditId, Contact, ContactDraft, ContactId, ContactPatch,
+    Epoch, KeyId, Run, RunId, Task, TaskId, TaskName, TaskSpec, Timestamp, WorkerName, limits,
+};
 use tokio::sync::oneshot;
 
 use super::claims::{Granted, LiveClaim, PendingClaim};
 use super::inbox::{Command, PendingDeletion, PendingFinish};
 use super::runs::PendingEnqueue;
 use super::{
-    FINISHES_MAX, PACK_INLINE_BYTES_MAX, SqliteStore, backup, fires, leases, lists, pack, reads,
-    writer_gone,
+    FINISHES_MAX, PACK_INLINE_BYTES_MAX, SqliteStore, backup, contact_lists, contacts, fires,
+    leases, lists, notes, pack, reads, writer_gone,
 };
 use crate::{
-    Attempt, AttemptLog, BackupReport, Cancelled, Claim, DeletedTask, Enqueue, Enqueued, Finish,
-    Finished, Fire, FireBatch, Lease, Reaped, RecordedFires, Renewed, Result, RetentionPolicy,
-    RetentionReport, RunFilter, RunPage, Statement, Store, StoreError, StoreInfo, Totals,
+    Attempt, AttemptLog, BackupReport, Cancelled, Claim, ContactFilter, ContactPage, DeletedTask,
+    Enqueue, Enqueued, Finish, Finished, Fire, FireBatch, IdempotencyKey, Lease, NewKey, Reaped,
+    RecordedFires, RememberedAnswer, Renewed, Replayed, Result, RetentionPolicy, RetentionReport,
+    RunFilter, RunPage, Statement, Store, StoreError, StoreInfo, Totals, Write,
 };
+
+/// Contacts of a batch that are written in one group: some ten milliseconds of the writer.
+const CONTACTS_SLICE: usize = 500;
+
+fn task_name(task: &Arc<Task>) -> String {
+    task.spec.name.to_string()
+}
 
 #[async_trait]
 impl Store for SqliteStore {
@@ -31,32 +43,238 @@ impl Store for SqliteStore {
         self.shared.totals.read().clone()
     }
 
-    async fn create_task(&self, spec: TaskSpec) -> Result<Arc<Task>> {
-        self.operate(Statement::TaskCreate, |writer, group| {
-            writer.create_task(spec, group)
+    async fn create_contact(&self, draft: ContactDraft, write: Write<Contact>) -> Result<Contact> {
+        let target = |contact: &Contact| contact.id.to_string();
+        self.operate_for(
+            Statement::ContactCreate,
+            write,
+            AuditAction::ContactCreate,
+            target,
+            |writer, group| writer.create_contact(draft, group),
+        )
+        .await
+    }
+
+    async fn create_contacts(
+        &self,
+        drafts: Vec<ContactDraft>,
+        write: Write<Vec<Result<ContactId>>>,
+    ) -> Result<Vec<Result<ContactId>>> {
+        let slice = if write.idempotency.is_some() {
+            limits::BATCH_CONTACTS_MAX
+        } else {
+            CONTACTS_SLICE
+        };
+        let mut answers = Vec::with_capacity(drafts.len());
+        let author = write.author.clone();
+        let mut whole = Some(write);
+        let mut rest = drafts;
+        while !rest.is_empty() {
+            let later = rest.split_off(rest.len().min(slice));
+            let drafts = std::mem::replace(&mut rest, later);
+            let write = whole.take().unwrap_or_else(|| Write {
+                author: author.clone(),
+                idempotency: None,
+            });
+            let target = |made: &Vec<Result<ContactId>>| {
+                format!("{} contacts", made.iter().filter(|one| one.is_ok()).count())
+            };
+            let made = self
+                .operate_for(
+                    Statement::ContactsCreate,
+                    write,
+                    AuditAction::ContactBatch,
+                    target,
+                    |writer, group| writer.create_contacts(drafts, group),
+                )
+                .await?;
+            answers.extend(made);
+        }
+        Ok(answers)
+    }
+
+    async fn update_contact(
+        &self,
+        id: ContactId,
+        patch: ContactPatch,
+        write: Write<Contact>,
+    ) -> Result<Contact> {
+        let target = |contact: &Contact| contact.id.to_string();
+        self.operate_for(
+            Statement::ContactUpdate,
+            write,
+            AuditAction::ContactUpdate,
+            target,
+            move |writer, group| writer.update_contact(id, &patch, group),
+        )
+        .await
+    }
+
+    async fn delete_contact(&self, id: ContactId, write: Write<()>) -> Result<()> {
+        self.operate_for(
+            Statement::ContactDelete,
+            write,
+            AuditAction::ContactDelete,
+            move |()| id.to_string(),
+            move |writer, group| writer.delete_contact(id, group),
+        )
+        .await
+    }
+
+    async fn contact(&self, id: ContactId) -> Result<Option<Contact>> {
+        self.read(Statement::ContactGet, |connection| {
+            contacts::by_id(connection, id)
+        })
+    }
+
+    async fn contact_by_phone(&self, phone: &Phone) -> Result<Option<Contact>> {
+        self.read(Statement::ContactByPhone, |connection| {
+            contacts::by_phone(connection, phone)
+        })
+    }
+
+    async fn contact_by_email(&self, email: &Email) -> Result<Option<Contact>> {
+        self.read(Statement::ContactByEmail, |connection| {
+            contacts::by_email(connection, email)
+        })
+    }
+
+    async fn contacts(&self, filter: ContactFilter) -> Result<ContactPage> {
+        self.scan(Statement::ContactsList, move |connection, _| {
+            contact_lists::page(connection, &filter)
         })
         .await
     }
 
-    async fn update_task(&self, spec: TaskSpec) -> Result<Arc<Task>> {
-        self.operate(Statement::TaskUpdate, |writer, group| {
-            writer.update_task(spec, group)
+    fn contact_stamp(&self, id: ContactId) -> u64 {
+        self.shared.contact_stamps.of(id)
+    }
+
+    fn contacts_stamp(&self) -> u64 {
+        self.shared.contact_stamps.of_all()
+    }
+
+    async fn create_key(&self, key: NewKey, write: Write<Arc<ApiKey>>) -> Result<Arc<ApiKey>> {
+        let target = |key: &Arc<ApiKey>| format!("{} `{}`", key.id, key.name);
+        self.operate_for(
+            Statement::KeyCreate,
+            write,
+            AuditAction::KeyCreate,
+            target,
+            |writer, group| writer.create_key(key, group),
+        )
+        .await
+    }
+
+    async fn delete_key(&self, id: KeyId, write: Write<()>) -> Result<()> {
+        self.operate_for(
+            Statement::KeyDelete,
+            write,
+            AuditAction::KeyDelete,
+            move |()| id.to_string(),
+            move |writer, group| writer.delete_key(id, group),
+        )
+        .await
+    }
+
+    async fn touch_keys(&self, used: Vec<(KeyId, Timestamp)>) -> Result<()> {
+        if used.is_empty() {
+            return Ok(());
+        }
+        self.operate(Statement::KeysTouch, |writer, group| {
+            writer.touch_keys(used, group)
         })
         .await
     }
 
-    async fn set_task_enabled(&self, name: &TaskName, enabled: bool) -> Result<Arc<Task>> {
+    fn keys(&self) -> Vec<Arc<ApiKey>> {
+        self.shared.keys.read().by_id()
+    }
+
+    fn key_by_hash(&self, hash: &[u8; 32]) -> Option<Arc<ApiKey>> {
+        self.shared.keys.read().by_hash(hash).cloned()
+    }
+
+    fn has_keys(&self) -> bool {
+        !self.shared.keys.read().is_empty()
+    }
+
+    async fn remembered_answer(&self, key: &IdempotencyKey) -> Result<Option<RememberedAnswer>> {
+        self.read(Statement::AnswerGet, |connection| {
+            notes::answer(connection, key)
+        })
+    }
+
+    async fn forget_answers(&self) -> Result<u64> {
+        let mut all = 0;
+        loop {
+            let forgotten = self
+                .operate(Statement::AnswersForget, |writer, group| {
+                    Ok(writer.forget_answers(group)?)
+                })
+                .await?;
+            if forgotten == 0 {
+                return Ok(all);
+            }
+            all += forgotten;
+        }
+    }
+
+    async fn audit_log(&self, before: Option<AuditId>, limit: usize) -> Result<Vec<AuditEntry>> {
+        self.scan(Statement::AuditLog, move |connection, _| {
+            notes::audit_log(connection, before, limit)
+        })
+        .await
+    }
+
+    async fn create_task(&self, spec: TaskSpec, write: Write<Arc<Task>>) -> Result<Arc<Task>> {
+        self.operate_for(
+            Statement::TaskCreate,
+            write,
+            AuditAction::TaskCreate,
+            task_name,
+            |writer, group| writer.create_task(spec, group),
+        )
+        .await
+    }
+
+    async fn update_task(&self, spec: TaskSpec, write: Write<Arc<Task>>) -> Result<Arc<Task>> {
+        self.operate_for(
+            Statement::TaskUpdate,
+            write,
+            AuditAction::TaskUpdate,
+            task_name,
+            |writer, group| writer.update_task(spec, group),
+        )
+        .await
+    }
+
+    async fn set_task_enabled(
+        &self,
+        name: &TaskName,
+        enabled: bool,
+        write: Write<Arc<Task>>,
+    ) -> Result<Arc<Task>> {
         let name = name.clone();
-        self.operate(Statement::TaskEnable, move |writer, group| {
-            writer.set_task_enabled(&name, enabled, group)
-        })
+        let action = if enabled {
+            AuditAction::TaskResume
+        } else {
+            AuditAction::TaskPause
+        };
+        self.operate_for(
+            Statement::TaskEnable,
+            write,
+            action,
+            task_name,
+            move |writer, group| writer.set_task_enabled(&name, enabled, group),
+        )
         .await
     }
 
-    async fn delete_task(&self, name: &TaskName) -> Result<DeletedTask> {
+    async fn delete_task(&self, name: &TaskName, write: Write<DeletedTask>) -> Result<DeletedTask> {
         let name = name.clone();
         self.ask(Statement::TaskDelete, |reply| {
-            Command::DeleteTask(PendingDeletion { name, reply })
+            Command::DeleteTask(PendingDeletion { name, write, reply })
         })
         .await
     }
@@ -83,12 +301,16 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn enqueue(&self, enqueue: Enqueue) -> Result<Enqueued> {
+    async fn enqueue(&self, enqueue: Enqueue, write: Write<Enqueued>) -> Result<Enqueued> {
         if enqueue.inputs.is_empty() {
             return Ok(Enqueued::default());
         }
         self.ask(Statement::RunsEnqueue, |reply| {
-            Command::Enqueue(PendingEnqueue { enqueue, reply })
+            Command::Enqueue(PendingEnqueue {
+                enqueue,
+                write,
+                reply,
+            })
         })
         .await
     }
@@ -182,17 +404,25 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn cancel_run(&self, run: RunId) -> Result<Cancelled> {
-        self.operate(Statement::RunCancel, move |writer, group| {
-            writer.cancel_run(run, group)
-        })
+    async fn cancel_run(&self, run: RunId, write: Write<Cancelled>) -> Result<Cancelled> {
+        self.operate_for(
+            Statement::RunCancel,
+            write,
+            AuditAction::RunCancel,
+            move |_| run.to_string(),
+            move |writer, group| writer.cancel_run(run, group),
+        )
         .await
     }
 
-    async fn replay_run(&self, run: RunId) -> Result<RunId> {
-        self.operate(Statement::RunReplay, move |writer, group| {
-            writer.replay_run(run, group)
-        })
+    async fn replay_run(&self, run: RunId, write: Write<Replayed>) -> Result<Replayed> {
+        self.operate_for(
+            Statement::RunReplay,
+            write,
+            AuditAction::RunReplay,
+            move |replayed: &Replayed| format!("{run} as {}", replayed.run),
+            move |writer, group| writer.replay_run(run, group),
+        )
         .await
     }
 
@@ -236,7 +466,11 @@ impl Store for SqliteStore {
             all.runs_dropped += step.runs_dropped;
             all.bytes_freed += step.bytes_freed;
             all.fires_dropped += step.fires_dropped;
-            if step.segments_dropped == 0 && step.fires_dropped == 0 {
+            all.audit_entries_dropped += step.audit_entries_dropped;
+            if step.segments_dropped == 0
+                && step.fires_dropped == 0
+                && step.audit_entries_dropped == 0
+            {
                 break;
             }
         }

@@ -19,6 +19,7 @@ use rustc_hash::FxHashMap;
 use super::SqlResult;
 use super::claims::{CoveredRun, LiveClaim, OpenClaim, delete_receipt};
 use super::group::Group;
+use super::keys::{self, KeyTable};
 use super::memory::{Memory, type_index};
 use super::postings::Tail;
 use super::segments::{self, Segment};
@@ -48,6 +49,7 @@ pub(crate) struct Loaded {
     /// Receipts whose runs are all settled.
     spent: Vec<Epoch>,
     unfinished: Vec<Unfinished>,
+    keys: KeyTable,
 }
 
 /// A receipt before its runs are known to be open.
@@ -105,6 +107,7 @@ impl Writer {
             orphans,
             spent,
             unfinished,
+            keys,
         } = loaded;
         self.memory = memory;
         for epoch in spent {
@@ -134,6 +137,7 @@ impl Writer {
             .collect();
         self.unfinished = unfinished;
         *shared.totals.write() = self.memory.totals();
+        *shared.keys.write() = keys;
     }
 }
 
@@ -246,6 +250,7 @@ fn load(connection: &Connection, clock: &dyn Clock) -> Result<Loaded, LoadError>
         orphans,
         spent,
         unfinished,
+        keys: keys::load(connection)?,
     })
 }
 
@@ -311,6 +316,7 @@ fn load_counts(connection: &Connection, memory: &mut Memory) -> Result<(), LoadE
     let mut select = connection.prepare("SELECT run_id FROM cancel_requests")?;
     let requests = select.query_map([], |row| Ok(RunId(row.get(0)?)))?;
     memory.cancel_requested = requests.collect::<SqlResult<_>>()?;
+    memory.contacts = super::contacts::load_counts(connection)?;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use super::{Durability, SqliteOptions, SqliteStore};
 use crate::conformance::Gate;
 use crate::{
     CapturedLog, Claim, Enqueue, Finish, Lease, RetentionPolicy, RunFilter, Statement, Store,
-    StoreError, StoreObserver,
+    StoreError, StoreObserver, Write,
 };
 
 const COMPLETED: Decision = Decision::End(RunState::Completed);
@@ -33,6 +33,7 @@ fn generous() -> RetentionPolicy {
         age_max: Duration::from_secs(30 * 86_400),
         runs_max: 100_000_000,
         bytes_max: 1 << 40,
+        audit_age_max: Duration::from_secs(90 * 86_400),
     }
 }
 
@@ -122,7 +123,7 @@ fn many(task: &str, count: usize, bytes: usize) -> Enqueue {
 
 async fn enqueue_one(store: &SqliteStore, task: &str) -> RunId {
     store
-        .enqueue(many(task, 1, 1))
+        .enqueue(many(task, 1, 1), Write::unattended())
         .await
         .unwrap()
         .iter()
@@ -201,7 +202,10 @@ async fn limit_pages(store: &SqliteStore, pages: &'static str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lease_that_ran_out_is_reaped_at_the_pace_of_the_engine() {
     let Fresh { store, clock, .. } = &Fresh::open();
-    store.create_task(task("a")).await.unwrap();
+    store
+        .create_task(task("a"), Write::unattended())
+        .await
+        .unwrap();
     let run = enqueue_one(store, "a").await;
     assert_eq!(
         store
@@ -225,16 +229,22 @@ async fn a_lease_that_ran_out_is_reaped_at_the_pace_of_the_engine() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancel_during_a_deletion_counts_once() {
     let Fresh { store, gate, .. } = &Fresh::open();
-    store.create_task(task("a")).await.unwrap();
-    store.enqueue(many("a", 10_000, 1)).await.unwrap();
+    store
+        .create_task(task("a"), Write::unattended())
+        .await
+        .unwrap();
+    store
+        .enqueue(many("a", 10_000, 1), Write::unattended())
+        .await
+        .unwrap();
     let held = gate.hold();
     let a = name("a");
-    let mut deletion = Box::pin(store.delete_task(&a));
+    let mut deletion = Box::pin(store.delete_task(&a, Write::unattended()));
     assert!(sent(&mut deletion).await);
     held.arrived().await;
     let mut cancels: Vec<_> = [9_999, 10_000]
         .into_iter()
-        .map(|r| Box::pin(store.cancel_run(RunId(r))))
+        .map(|r| Box::pin(store.cancel_run(RunId(r), Write::unattended())))
         .collect();
     for c in &mut cancels {
         sent(c).await;
@@ -256,17 +266,26 @@ async fn a_cancel_during_a_deletion_settles_no_segment_too_early() {
     let gate = Gate::open();
     let store = open_with(dir.path(), 1, Arc::clone(&gate), &clock, 200_000); // segments of 10,000
     for t in ["a", "b", "c"] {
-        store.create_task(task(t)).await.unwrap();
+        store
+            .create_task(task(t), Write::unattended())
+            .await
+            .unwrap();
     }
     let neighbour = enqueue_one(&store, "b").await;
-    store.enqueue(many("a", 9_999, 1)).await.unwrap();
-    store.enqueue(many("c", 1, 1)).await.unwrap(); // rotates
+    store
+        .enqueue(many("a", 9_999, 1), Write::unattended())
+        .await
+        .unwrap();
+    store
+        .enqueue(many("c", 1, 1), Write::unattended())
+        .await
+        .unwrap(); // rotates
     let held = gate.hold();
     let a = name("a");
-    let mut deletion = Box::pin(store.delete_task(&a));
+    let mut deletion = Box::pin(store.delete_task(&a, Write::unattended()));
     assert!(sent(&mut deletion).await);
     held.arrived().await;
-    let mut cancel = Box::pin(store.cancel_run(RunId(9_999)));
+    let mut cancel = Box::pin(store.cancel_run(RunId(9_999), Write::unattended()));
     sent(&mut cancel).await;
     drop(held);
     cancel.await.unwrap();
@@ -287,15 +306,21 @@ async fn a_cancel_during_a_deletion_settles_no_segment_too_early() {
 async fn a_run_given_back_stays_cancelled_or_deleted() {
     let Fresh { store, .. } = &Fresh::open();
     for t in ["a", "b"] {
-        store.create_task(task(t)).await.unwrap();
+        store
+            .create_task(task(t), Write::unattended())
+            .await
+            .unwrap();
     }
     enqueue_one(store, "a").await;
     let b = enqueue_one(store, "b").await;
     let mut claiming = Box::pin(store.claim(claim(10, None, PATIENCE)));
     sent(&mut claiming).await;
     until(|| store.totals().running == 2).await;
-    store.delete_task(&name("a")).await.unwrap();
-    store.cancel_run(b).await.unwrap();
+    store
+        .delete_task(&name("a"), Write::unattended())
+        .await
+        .unwrap();
+    store.cancel_run(b, Write::unattended()).await.unwrap();
     drop(claiming);
     until(|| store.totals().running == 0).await;
     let again: Vec<_> = store
@@ -316,13 +341,19 @@ async fn an_id_whose_slice_was_dropped_is_not_used_anew() {
     let gate = Gate::open();
     let store = open(&dir, 1, Arc::clone(&gate), &clock);
     for t in ["a", "b"] {
-        store.create_task(task(t)).await.unwrap();
+        store
+            .create_task(task(t), Write::unattended())
+            .await
+            .unwrap();
     }
     for _ in 0..13 {
-        store.enqueue(many("a", 10_000, 1)).await.unwrap();
+        store
+            .enqueue(many("a", 10_000, 1), Write::unattended())
+            .await
+            .unwrap();
     }
     let held = gate.hold();
-    let mut batch = Box::pin(store.enqueue(many("a", 10_000, 1)));
+    let mut batch = Box::pin(store.enqueue(many("a", 10_000, 1), Write::unattended()));
     assert!(sent(&mut batch).await);
     held.arrived().await;
     held.step().await; // one slice is written, and the postings with it
@@ -349,12 +380,15 @@ async fn an_id_whose_slice_was_dropped_is_not_used_anew() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_that_wait_are_bounded() {
     let Fresh { store, gate, .. } = &Fresh::open();
-    store.create_task(task("a")).await.unwrap();
+    store
+        .create_task(task("a"), Write::unattended())
+        .await
+        .unwrap();
     let held = gate.hold();
     let batch = many("a", 100, 100_000);
     let mut waiting = Vec::new();
     for _ in 0..100 {
-        let mut call = Box::pin(store.enqueue(batch.clone()));
+        let mut call = Box::pin(store.enqueue(batch.clone(), Write::unattended()));
         if sent(&mut call).await {
             waiting.push(call);
         }
@@ -386,8 +420,14 @@ async fn a_log_file_that_cannot_be_opened_does_not_end_the_store() {
         directory: dir,
         ..
     } = &Fresh::open();
-    store.create_task(task("a")).await.unwrap();
-    store.enqueue(many("a", 2, 1)).await.unwrap();
+    store
+        .create_task(task("a"), Write::unattended())
+        .await
+        .unwrap();
+    store
+        .enqueue(many("a", 2, 1), Write::unattended())
+        .await
+        .unwrap();
     let leases = store.claim(claim(2, None, Duration::ZERO)).await.unwrap();
     let _ = std::fs::remove_dir_all(dir.path().join("logs"));
     // open(2) fails, as it would for want of file descriptors.
@@ -403,18 +443,21 @@ async fn a_log_file_that_cannot_be_opened_does_not_end_the_store() {
     drop(held);
     assert!(first.await.is_err(), "its output is not durable");
     std::fs::remove_file(dir.path().join("logs")).unwrap();
-    let third = store.enqueue(many("a", 1, 1)).await;
+    let third = store.enqueue(many("a", 1, 1), Write::unattended()).await;
     assert!(third.is_ok(), "transient trouble ended the store");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_during_a_batch_heals() {
     let Fresh { store, gate, .. } = &Fresh::open();
-    store.create_task(task("a")).await.unwrap();
+    store
+        .create_task(task("a"), Write::unattended())
+        .await
+        .unwrap();
     let before = enqueue_one(store, "a").await;
     limit_pages(store, "300").await;
     let held = gate.hold();
-    let mut batch = Box::pin(store.enqueue(many("a", 10_000, 400)));
+    let mut batch = Box::pin(store.enqueue(many("a", 10_000, 400), Write::unattended()));
     assert!(sent(&mut batch).await);
     held.arrived().await;
     held.step().await;
@@ -422,7 +465,9 @@ async fn a_full_disk_during_a_batch_heals() {
     drop(held);
     assert!(matches!(batch.await, Err(StoreError::DiskFull { .. })));
     assert!(matches!(
-        store.enqueue(many("a", 5_000, 400)).await,
+        store
+            .enqueue(many("a", 5_000, 400), Write::unattended())
+            .await,
         Err(StoreError::DiskFull { .. })
     ));
     limit_pages(store, "1000000").await;
@@ -448,25 +493,41 @@ async fn a_changed_schedule_counts_from_now_after_a_step_of_the_clock() {
     clock.step_wall(true_now.plus(Duration::from_secs(365 * 86_400)));
     let mut spec = task("a");
     spec.schedule = Some(Schedule::every(Duration::from_secs(60)).unwrap());
-    store.create_task(spec.clone()).await.unwrap();
+    store
+        .create_task(spec.clone(), Write::unattended())
+        .await
+        .unwrap();
     clock.step_wall(true_now);
     spec.schedule = Some(Schedule::every(Duration::from_secs(30)).unwrap());
-    let changed = store.update_task(spec).await.unwrap();
+    let changed = store.update_task(spec, Write::unattended()).await.unwrap();
     assert!(changed.fired_through <= true_now);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_of_a_deleted_task_stay_readable_after_a_step_of_the_clock() {
     let Fresh { store, clock, .. } = &Fresh::open();
-    store.create_task(task("a")).await.unwrap();
-    store.create_task(task("b")).await.unwrap();
+    store
+        .create_task(task("a"), Write::unattended())
+        .await
+        .unwrap();
+    store
+        .create_task(task("b"), Write::unattended())
+        .await
+        .unwrap();
     clock.step_wall(clock.now().minus(Duration::from_secs(60)));
-    store.enqueue(many("a", 1, 1)).await.unwrap();
-    store.delete_task(&name("a")).await.unwrap();
+    store
+        .enqueue(many("a", 1, 1), Write::unattended())
+        .await
+        .unwrap();
+    store
+        .delete_task(&name("a"), Write::unattended())
+        .await
+        .unwrap();
     let policy = RetentionPolicy {
         age_max: Duration::from_secs(30 * 86_400),
         runs_max: 100_000_000,
         bytes_max: 1 << 40,
+        audit_age_max: Duration::from_secs(90 * 86_400),
     };
     store.apply_retention(policy).await.unwrap();
     let page = store
@@ -481,9 +542,17 @@ async fn runs_of_a_deleted_task_stay_readable_after_a_step_of_the_clock() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_revisions_leave_memory() {
     let Fresh { store, .. } = &Fresh::open();
-    let first = Arc::downgrade(&store.create_task(task("a")).await.unwrap());
+    let first = Arc::downgrade(
+        &store
+            .create_task(task("a"), Write::unattended())
+            .await
+            .unwrap(),
+    );
     for _ in 0..300 {
-        store.update_task(task("a")).await.unwrap();
+        store
+            .update_task(task("a"), Write::unattended())
+            .await
+            .unwrap();
     }
     assert!(
         first.upgrade().is_none(),
@@ -514,11 +583,14 @@ async fn a_group_of_singles_is_bounded() {
     });
     let observer = Arc::clone(&largest) as Arc<dyn StoreObserver>;
     let store = open_observed(dir.path(), 1, observer, &clock(), generous()).unwrap();
-    store.create_task(task("a")).await.unwrap();
+    store
+        .create_task(task("a"), Write::unattended())
+        .await
+        .unwrap();
     let held = gate.hold();
     let mut calls = Vec::new();
     for index in 0..200 {
-        let mut call = Box::pin(store.enqueue(many("a", 64, 1)));
+        let mut call = Box::pin(store.enqueue(many("a", 64, 1), Write::unattended()));
         sent(&mut call).await;
         if index == 0 {
             held.arrived().await;
@@ -540,19 +612,22 @@ async fn a_group_of_singles_is_bounded() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_give_back_survives_a_failed_group() {
     let Fresh { store, gate, .. } = &Fresh::open();
-    store.create_task(task("a")).await.unwrap();
+    store
+        .create_task(task("a"), Write::unattended())
+        .await
+        .unwrap();
     let mut claiming = Box::pin(store.claim(claim(10, None, PATIENCE)));
     assert!(sent(&mut claiming).await);
     let run = enqueue_one(store, "a").await;
     until(|| store.totals().running == 1).await;
     limit_pages(store, "1").await;
     let held = gate.hold();
-    let mut large = Box::pin(store.enqueue(many("a", 60, 4_000)));
+    let mut large = Box::pin(store.enqueue(many("a", 60, 4_000), Write::unattended()));
     assert!(sent(&mut large).await);
     held.arrived().await;
     // The caller goes away; what it would have brought goes back in the group that fails.
     drop(claiming);
-    let mut larger = Box::pin(store.enqueue(many("a", 60, 4_000)));
+    let mut larger = Box::pin(store.enqueue(many("a", 60, 4_000), Write::unattended()));
     assert!(sent(&mut larger).await);
     drop(held);
     assert!(matches!(large.await, Err(StoreError::DiskFull { .. })));
@@ -571,8 +646,14 @@ async fn a_suspect_given_back_is_a_suspect() {
     let dir = root.path().join("data");
     let clock = clock();
     let store = open(&dir, 1, Gate::open(), &clock);
-    store.create_task(task("a")).await.unwrap();
-    store.enqueue(many("a", 4, 1)).await.unwrap();
+    store
+        .create_task(task("a"), Write::unattended())
+        .await
+        .unwrap();
+    store
+        .enqueue(many("a", 4, 1), Write::unattended())
+        .await
+        .unwrap();
     assert_eq!(
         store
             .claim(claim(4, None, Duration::ZERO))
@@ -603,9 +684,15 @@ async fn a_restore_is_refused_beside_a_stale_log() {
     let root = tempfile::tempdir().unwrap();
     let data = root.path().join("data");
     let store = open(&data, 1, Gate::open(), &clock());
-    store.create_task(task("a")).await.unwrap();
+    store
+        .create_task(task("a"), Write::unattended())
+        .await
+        .unwrap();
     store.backup(&root.path().join("backup")).await.unwrap();
-    store.create_task(task("later")).await.unwrap();
+    store
+        .create_task(task("later"), Write::unattended())
+        .await
+        .unwrap();
     // kill -9, and somebody removes the database alone.
     let dead = root.path().join("dead");
     std::fs::create_dir_all(&dead).unwrap();
@@ -649,10 +736,19 @@ async fn one_long_suspect_holds_up_the_others_only_for_a_while() {
         ..
     } = &Fresh::open();
     for t in ["a", "b"] {
-        store.create_task(task(t)).await.unwrap();
+        store
+            .create_task(task(t), Write::unattended())
+            .await
+            .unwrap();
     }
-    store.enqueue(many("a", 1, 1)).await.unwrap();
-    store.enqueue(many("b", 1, 1)).await.unwrap();
+    store
+        .enqueue(many("a", 1, 1), Write::unattended())
+        .await
+        .unwrap();
+    store
+        .enqueue(many("b", 1, 1), Write::unattended())
+        .await
+        .unwrap();
     assert_eq!(
         store
             .claim(claim(2, None, Duration::ZERO))

@@ -33,6 +33,8 @@ impl Writer {
         if !beyond(&self.memory.segments) {
             report.fires_dropped = self.drop_fires(group.now.minus(policy.age_max))?;
             self.forget_deleted_tasks()?;
+            report.audit_entries_dropped =
+                self.drop_audit_entries(group.now.minus(policy.audit_age_max))?;
             return Ok(report);
         }
         if self.memory.segments.len() == 1 {

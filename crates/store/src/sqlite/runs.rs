@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use autom8_model::ready::Span;
-use autom8_model::{Inputs, RunId, Task, TaskName, Timestamp, Trigger, limits};
+use autom8_model::{AuditAction, Inputs, RunId, Task, TaskName, Timestamp, Trigger, limits};
 use rusqlite::{Connection, ToSql};
 
 use super::SqlResult;
 use super::group::Group;
 use super::inbox::Reply;
+use super::operation::Failure;
 use super::writer::Writer;
-use crate::{Enqueue, Enqueued, Result, StoreError};
+use crate::{Enqueue, Enqueued, Result, StoreError, Write};
 
 /// Up to this many runs are accepted whole and before any batch.
 const SINGLE_RUNS_MAX: usize = 64;
@@ -20,6 +21,7 @@ pub(crate) const ROW_BYTES: i64 = 100;
 /// Runs that wait to be accepted.
 pub(crate) struct PendingEnqueue {
     pub enqueue: Enqueue,
+    pub write: Write<Enqueued>,
     pub reply: Reply<Enqueued>,
 }
 
@@ -83,22 +85,46 @@ impl Writer {
         pending: PendingEnqueue,
         group: &mut Group,
     ) -> SqlResult<()> {
-        let PendingEnqueue { enqueue, reply } = pending;
-        let accepted = self.acceptable(&enqueue.task).map(|task| {
-            self.insert_waiting(&task, enqueue.trigger, &enqueue.inputs, None, None, group)
-        });
-        let answer = match accepted {
-            Ok(Ok((first, last))) => Ok(Enqueued {
-                ids: vec![(first, last)],
-            }),
-            Ok(Err(error)) => {
+        let PendingEnqueue {
+            enqueue,
+            write,
+            reply,
+        } = pending;
+        let answer = match self.accept_whole(&enqueue, write, group) {
+            Ok(enqueued) => Ok(enqueued),
+            Err(Failure::Refused(refused)) => Err(refused),
+            Err(Failure::Sql(error)) => {
                 let _ = reply.send(Err(self.store_error(&error)));
                 return Err(error);
             }
-            Err(refused) => Err(refused),
         };
         group.answer_with(reply, answer);
         Ok(())
+    }
+
+    fn accept_whole(
+        &mut self,
+        enqueue: &Enqueue,
+        write: Write<Enqueued>,
+        group: &mut Group,
+    ) -> Result<Enqueued, Failure> {
+        self.refuse_repeated(&write)?;
+        let task = self.acceptable(&enqueue.task)?;
+        let ids =
+            self.insert_waiting(&task, enqueue.trigger, &enqueue.inputs, None, None, group)?;
+        let enqueued = Enqueued {
+            ids: vec![ids],
+            queued_at: group.now,
+            task: Some(task),
+        };
+        self.note(
+            write,
+            AuditAction::RunEnqueue,
+            enqueue_target,
+            &enqueued,
+            group,
+        )?;
+        Ok(enqueued)
     }
 
     /// The task, if it can take runs now.
@@ -206,8 +232,12 @@ impl Writer {
                     for (first, _, _) in &batch.slices {
                         group.hidden_over.push(*first);
                     }
-                    let ids = joined(&batch.slices);
-                    batch.answer_with(Ok(Enqueued { ids }), group);
+                    let enqueued = Enqueued {
+                        ids: joined(&batch.slices),
+                        queued_at: batch.queued_at,
+                        task: batch.task.clone(),
+                    };
+                    batch.answer_with(Ok(enqueued), group);
                 }
                 Ok(Slice::Refused(error)) => {
                     self.drop_slices(&batch, group)?;
@@ -249,6 +279,14 @@ impl Writer {
             batch.id = self.memory.next_batch;
             self.memory.next_batch += 1;
         }
+        if batch.slices.is_empty()
+            && let Err(failure) = self.refuse_repeated(&batch.pending.write)
+        {
+            return match failure {
+                Failure::Refused(error) => Ok(Slice::Refused(error)),
+                Failure::Sql(error) => Err(error),
+            };
+        }
         let inputs = batch.pending.enqueue.inputs.clone();
         let from = batch.written;
         let count = slice_length(&inputs, from, *room);
@@ -288,6 +326,20 @@ impl Writer {
                 .prepare_cached("DELETE FROM batches WHERE batch = ?1")?
                 .execute([batch.id])?;
         }
+        // In the transaction of the last slice, with which the batch comes to be.
+        let write = std::mem::replace(&mut batch.pending.write, Write::unattended());
+        let enqueued = Enqueued {
+            ids: joined(&batch.slices),
+            queued_at: batch.queued_at,
+            task: Some(Arc::clone(&task)),
+        };
+        self.note(
+            write,
+            AuditAction::RunEnqueue,
+            enqueue_target,
+            &enqueued,
+            group,
+        )?;
         for (first, last, from) in &batch.slices {
             self.memory.push_span(Span {
                 first: *first,
@@ -318,6 +370,18 @@ impl Writer {
             .prepare_cached("DELETE FROM batches WHERE batch = ?1")?
             .execute([batch.id])?;
         Ok(())
+    }
+}
+
+/// What the audit log names: the one run, or how many of which task.
+fn enqueue_target(enqueued: &Enqueued) -> String {
+    let task = enqueued
+        .task
+        .as_ref()
+        .map_or("", |task| task.spec.name.as_str());
+    match *enqueued.ids {
+        [(first, last)] if first == last => format!("{task}: run {first}"),
+        _ => format!("{task}: {} runs", enqueued.count()),
     }
 }
 

@@ -6,16 +6,23 @@ use sha2::{Digest, Sha256};
 use super::SqlResult;
 
 /// The schema this program writes.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 /// In the file's header, so that a foreign database is told apart ("AUT8").
 pub(crate) const APPLICATION_ID: i64 = 0x4155_5438;
 
 /// Released migrations are never edited: their checksums are in every file.
-pub(crate) const MIGRATIONS: [(i64, &str, &str); 1] = [(
-    1,
-    "first",
-    include_str!("../../migrations/sqlite/0001_first.sql"),
-)];
+pub(crate) const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "first",
+        include_str!("../../migrations/sqlite/0001_first.sql"),
+    ),
+    (
+        2,
+        "contacts",
+        include_str!("../../migrations/sqlite/0002_contacts.sql"),
+    ),
+];
 
 const SEGMENT: &str = include_str!("../../migrations/sqlite/segment.sql");
 

@@ -160,6 +160,7 @@ mod tests {
             age_max: std::time::Duration::from_secs(20 * 3_600),
             runs_max: 100_000_000,
             bytes_max: 1 << 40,
+            audit_age_max: std::time::Duration::from_secs(90 * 86_400),
         };
         let full = |runs, bytes, age_seconds, policy: &RetentionPolicy| {
             let active = Segment {

@@ -9,6 +9,8 @@ use parking_lot::RwLock;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::claims::LiveClaim;
+use super::contact_stamps::ContactStamps;
+use super::keys::KeyTable;
 use super::postings::Tail;
 use super::segments::Segment;
 use crate::Totals;
@@ -27,6 +29,8 @@ pub(crate) struct Shared {
     /// the rows: a run that could still vanish is never shown.
     pub hidden: RwLock<Vec<(RunId, RunId)>>,
     pub totals: RwLock<Totals>,
+    pub keys: RwLock<KeyTable>,
+    pub contact_stamps: ContactStamps,
     pub directory: PathBuf,
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use autom8_model::ready::Span;
-use autom8_model::{RunId, RunState, Task, TaskId, TaskName, TaskSpec, limits};
+use autom8_model::{AuditAction, RunId, RunState, Task, TaskId, TaskName, TaskSpec, limits};
 
 use super::SqlResult;
 use super::claims::CoveredRun;
@@ -150,12 +150,19 @@ impl Writer {
         deletion: PendingDeletion,
         group: &mut Group,
     ) -> SqlResult<()> {
-        let PendingDeletion { name, reply } = deletion;
-        let task = match self.living_task(&name) {
+        let PendingDeletion { name, write, reply } = deletion;
+        let admitted = self
+            .refuse_repeated(&write)
+            .and_then(|()| Ok(self.living_task(&name)?));
+        let task = match admitted {
             Ok(task) => task,
-            Err(missing) => {
-                group.answer_with(reply, Err(missing));
+            Err(Failure::Refused(refused)) => {
+                group.answer_with(reply, Err(refused));
                 return Ok(());
+            }
+            Err(Failure::Sql(error)) => {
+                let _ = reply.send(Err(self.store_error(&error)));
+                return Err(error);
             }
         };
         let deleted = self
@@ -181,12 +188,15 @@ impl Writer {
             .map(|(_, covered)| covered.run)
             .collect();
         let cancelled = spans.iter().map(|span| u64::from(span.count)).sum();
+        let deleted = DeletedTask { cancelled, running };
+        let target = |_: &DeletedTask| name.to_string();
+        let noted = self.note(write, AuditAction::TaskDelete, target, &deleted, group);
         self.sweeps.push_back(Sweep {
             spans,
-            deleted: DeletedTask { cancelled, running },
+            deleted,
             reply: Some(reply),
         });
-        Ok(())
+        noted
     }
 
     /// Cancels waiting runs of deleted tasks, as many as there is room for.

@@ -248,6 +248,9 @@ impl Writer {
                     self.memory.stale_finishes.cast_signed(),
                 ))?;
         }
+        if !group.contacts.is_empty() {
+            super::contacts::write_counts(&self.connection, self.memory.contacts)?;
+        }
         self.close_settled_segments(group)?;
         // The bytes that rows point to come before the rows.
         self.logs.sync().map_err(super::run_log::sync_failed)?;
@@ -263,8 +266,15 @@ impl Writer {
             cancels,
             leases,
             tasks,
+            keys,
+            contacts,
             ..
         } = group;
+        self.shared.contact_stamps.changed(&contacts);
+        if !keys.is_empty() {
+            let mut table = self.shared.keys.write();
+            keys.into_iter().for_each(|change| table.apply(change));
+        }
         if !tasks.is_empty() {
             let mut table = self.shared.tasks.write();
             for change in tasks {

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use autom8_model::{Epoch, Run, RunId, Task, TaskId, TaskName, TaskSpec, TaskType, WorkerName};
-use autom8_store::{
-    Attempt, AttemptLog, BackupReport, Cancelled, Claim, DeletedTask, Enqueue, Enqueued, Finish,
-    Finished, Fire, FireBatch, Lease, Reaped, RecordedFires, Renewed, Result, RetentionPolicy,
-    RetentionReport, RunFilter, RunPage, Store, StoreError, StoreInfo, Totals, TypeTotals,
+use autom8_model::contact::{Email, Phone};
+use autom8_model::{
+    ApiKey, AuditEntry, AuditId, Contact, ContactDraft, ContactId, ContactPatch, Epoch, KeyId, Run,
+    RunId, Task, TaskId, TaskName, TaskSpec, TaskType, Timestamp, WorkerName,
 };
+use autom8_store::*;
 
 pub(crate) struct StillStore;
 
@@ -41,6 +41,7 @@ impl Store for StillStore {
             running: 3,
         };
         Totals {
+            contacts: 3,
             by_type: vec![(TaskType::Http, counts)],
             queued: 5,
             running: 3,
@@ -49,19 +50,109 @@ impl Store for StillStore {
         }
     }
 
-    async fn create_task(&self, _: TaskSpec) -> Result<Arc<Task>> {
+    async fn create_contact(&self, _: ContactDraft, _: Write<Contact>) -> Result<Contact> {
         refused()
     }
 
-    async fn update_task(&self, _: TaskSpec) -> Result<Arc<Task>> {
+    async fn create_contacts(
+        &self,
+        _: Vec<ContactDraft>,
+        _: Write<Vec<Result<ContactId>>>,
+    ) -> Result<Vec<Result<ContactId>>> {
         refused()
     }
 
-    async fn set_task_enabled(&self, _: &TaskName, _: bool) -> Result<Arc<Task>> {
+    async fn update_contact(
+        &self,
+        _: ContactId,
+        _: ContactPatch,
+        _: Write<Contact>,
+    ) -> Result<Contact> {
         refused()
     }
 
-    async fn delete_task(&self, _: &TaskName) -> Result<DeletedTask> {
+    async fn delete_contact(&self, _: ContactId, _: Write<()>) -> Result<()> {
+        refused()
+    }
+
+    async fn contact(&self, _: ContactId) -> Result<Option<Contact>> {
+        refused()
+    }
+
+    async fn contact_by_phone(&self, _: &Phone) -> Result<Option<Contact>> {
+        refused()
+    }
+
+    async fn contact_by_email(&self, _: &Email) -> Result<Option<Contact>> {
+        refused()
+    }
+
+    async fn contacts(&self, _: ContactFilter) -> Result<ContactPage> {
+        refused()
+    }
+
+    fn contact_stamp(&self, _: ContactId) -> u64 {
+        0
+    }
+
+    fn contacts_stamp(&self) -> u64 {
+        0
+    }
+
+    async fn create_key(&self, _: NewKey, _: Write<Arc<ApiKey>>) -> Result<Arc<ApiKey>> {
+        refused()
+    }
+
+    async fn delete_key(&self, _: KeyId, _: Write<()>) -> Result<()> {
+        refused()
+    }
+
+    async fn touch_keys(&self, _: Vec<(KeyId, Timestamp)>) -> Result<()> {
+        refused()
+    }
+
+    fn keys(&self) -> Vec<Arc<ApiKey>> {
+        Vec::new()
+    }
+
+    fn key_by_hash(&self, _: &[u8; 32]) -> Option<Arc<ApiKey>> {
+        None
+    }
+
+    fn has_keys(&self) -> bool {
+        false
+    }
+
+    async fn remembered_answer(&self, _: &IdempotencyKey) -> Result<Option<RememberedAnswer>> {
+        refused()
+    }
+
+    async fn forget_answers(&self) -> Result<u64> {
+        refused()
+    }
+
+    async fn audit_log(&self, _: Option<AuditId>, _: usize) -> Result<Vec<AuditEntry>> {
+        refused()
+    }
+
+    async fn create_task(&self, _: TaskSpec, _: Write<Arc<Task>>) -> Result<Arc<Task>> {
+        refused()
+    }
+
+    async fn update_task(&self, _: TaskSpec, _: Write<Arc<Task>>) -> Result<Arc<Task>> {
+        refused()
+    }
+
+    async fn set_task_enabled(
+        &self,
+        _: &TaskName,
+        _: bool,
+        _: Write<Arc<Task>>,
+    ) -> Result<Arc<Task>> {
+        refused()
+    }
+
+    async fn delete_task(&self, _: &TaskName, _: Write<DeletedTask>) -> Result<DeletedTask> {
         refused()
     }
 
@@ -81,7 +172,7 @@ impl Store for StillStore {
         Ok(Vec::new())
     }
 
-    async fn enqueue(&self, _: Enqueue) -> Result<Enqueued> {
+    async fn enqueue(&self, _: Enqueue, _: Write<Enqueued>) -> Result<Enqueued> {
         refused()
     }
 
@@ -101,11 +192,11 @@ impl Store for StillStore {
         Ok(Reaped::default())
     }
 
-    async fn cancel_run(&self, _: RunId) -> Result<Cancelled> {
+    async fn cancel_run(&self, _: RunId, _: Write<Cancelled>) -> Result<Cancelled> {
         refused()
     }
 
-    async fn replay_run(&self, _: RunId) -> Result<RunId> {
+    async fn replay_run(&self, _: RunId, _: Write<Replayed>) -> Result<Replayed> {
         refused()
     }
 

@@ -1,0 +1,184 @@
+//! What is kept of a write beside itself: who made it, and the answer for a request that comes
+//! again. See [`crate::write`].
+
+use autom8_model::{AuditAction, AuditEntry, AuditId, Author, KeyId, Timestamp, limits};
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::SqlResult;
+use super::group::Group;
+use super::operation::Failure;
+use super::writer::Writer;
+use crate::{IdempotencyKey, RememberedAnswer, StoreError, StoredAnswer, Write};
+
+/// Entries of the audit log, or kept answers, that one step drops.
+const DROPPED_MAX: i64 = 5_000;
+
+impl Writer {
+    /// Refuses a write whose key is there already. A server asks before it begins; this is for
+    /// the request that came to another node at the same time.
+    pub(crate) fn refuse_repeated<T>(&self, write: &Write<T>) -> Result<(), Failure> {
+        let Some(idempotency) = &write.idempotency else {
+            return Ok(());
+        };
+        match answer(&self.connection, &idempotency.key)? {
+            None => Ok(()),
+            Some(_) => Err(StoreError::Conflict {
+                why: "another request with this Idempotency-Key has just been done; \
+                      send it again for its answer"
+                    .to_owned(),
+            }
+            .into()),
+        }
+    }
+
+    /// Keeps who wrote, and the answer. Nothing but the disk can make this fail, once
+    /// [`refuse_repeated`](Self::refuse_repeated) has passed.
+    pub(crate) fn note<T>(
+        &self,
+        write: Write<T>,
+        action: AuditAction,
+        target: impl FnOnce(&T) -> String,
+        made: &T,
+        group: &mut Group,
+    ) -> SqlResult<()> {
+        let Write {
+            author,
+            idempotency,
+        } = write;
+        if let Some(author) = author {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO audit_log (at, key_id, principal, action, target, request_id, address)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                )?
+                .execute((
+                    group.now.as_micros(),
+                    author.key.map(|key| key.0),
+                    author.principal,
+                    action.code(),
+                    target(made),
+                    author.request_id,
+                    author.address.map(|address| address.to_string()),
+                ))?;
+            group.rows += 1;
+        }
+        if let Some(idempotency) = idempotency {
+            let answer = (idempotency.answer)(made);
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO idempotency (key, fingerprint, status, location, body, created_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )?
+                .execute((
+                    idempotency.key.0,
+                    idempotency.fingerprint,
+                    answer.status,
+                    answer.location,
+                    answer.body,
+                    group.now.as_micros(),
+                ))?;
+            group.rows += 1;
+        }
+        Ok(())
+    }
+
+    /// One step of forgetting answers; zero when there is nothing left to forget.
+    pub(crate) fn forget_answers(&self, group: &Group) -> SqlResult<u64> {
+        let before = group.now.minus(limits::IDEMPOTENCY_AGE_MAX);
+        self.drop_oldest(
+            "idempotency",
+            "created_at",
+            before,
+            limits::IDEMPOTENCY_ANSWERS_MAX,
+        )
+    }
+
+    /// One step of dropping audit entries; zero when there is nothing left to drop.
+    pub(crate) fn drop_audit_entries(&self, before: Timestamp) -> SqlResult<u64> {
+        self.drop_oldest("audit_log", "at", before, limits::AUDIT_ENTRIES_MAX)
+    }
+
+    /// Ids rise with time, so the oldest are the lowest and no index on time is needed. The first
+    /// row that is young enough ends the step.
+    fn drop_oldest(
+        &self,
+        table: &str,
+        time: &str,
+        before: Timestamp,
+        rows_max: i64,
+    ) -> SqlResult<u64> {
+        let dropped = self
+            .connection
+            .prepare_cached(&format!(
+                "DELETE FROM {table} WHERE id < (
+                     SELECT coalesce(
+                         (SELECT min(id) FROM (SELECT id, {time} AS at FROM {table} ORDER BY id LIMIT ?3)
+                          WHERE at >= ?1
+                            AND id > (SELECT max(id) FROM {table}) - ?2),
+                         (SELECT 1 + max(id) FROM (SELECT id FROM {table} ORDER BY id LIMIT ?3)),
+                         0))"
+            ))?
+            .execute((before.as_micros(), rows_max, DROPPED_MAX))?;
+        Ok(dropped as u64)
+    }
+}
+
+/// The kept answer of a key.
+pub(crate) fn answer(
+    connection: &Connection,
+    key: &IdempotencyKey,
+) -> SqlResult<Option<RememberedAnswer>> {
+    connection
+        .prepare_cached(
+            "SELECT fingerprint, status, location, body FROM idempotency WHERE key = ?1",
+        )?
+        .query_row([key.0], |row| {
+            Ok(RememberedAnswer {
+                fingerprint: row.get(0)?,
+                answer: StoredAnswer {
+                    status: row.get(1)?,
+                    location: row.get(2)?,
+                    body: row.get(3)?,
+                },
+            })
+        })
+        .optional()
+}
+
+pub(crate) fn audit_log(
+    connection: &Connection,
+    before: Option<AuditId>,
+    limit: usize,
+) -> SqlResult<Vec<AuditEntry>> {
+    connection
+        .prepare_cached(
+            "SELECT id, at, key_id, principal, action, target, request_id, address
+             FROM audit_log WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+        )?
+        .query_map(
+            (
+                before.map_or(i64::MAX, |before| before.0),
+                i64::try_from(limit).unwrap_or(i64::MAX),
+            ),
+            read_entry,
+        )?
+        .collect()
+}
+
+fn read_entry(row: &Row<'_>) -> SqlResult<AuditEntry> {
+    let code = row.get(4)?;
+    let address: Option<String> = row.get(7)?;
+    Ok(AuditEntry {
+        id: AuditId(row.get(0)?),
+        at: Timestamp::from_micros(row.get(1)?),
+        author: Author {
+            key: row.get::<_, Option<i64>>(2)?.map(KeyId),
+            principal: row.get(3)?,
+            request_id: row.get(6)?,
+            address: address.and_then(|text| text.parse().ok()),
+        },
+        action: AuditAction::from_code(code)
+            .ok_or(rusqlite::Error::IntegralValueOutOfRange(4, code))?,
+        target: row.get(5)?,
+    })
+}
