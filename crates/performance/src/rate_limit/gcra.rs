@@ -2,7 +2,7 @@
 //!
 //! That number is the theoretical arrival time (TAT): when the bucket is full again. Each request
 //! moves it on by one interval; a request that would move it further than the bucket's depth into
-//! the future is refused and moves nothing. Whoever is idle has a TAT in the past, which says
+//! the future is refused and does not. Whoever is idle has a TAT in the past, which says
 //! nothing: such a state may be forgotten free of loss, and [`Tat::default`] stands for it.
 
 use super::quota::{FRACTION_BITS, Quota};
@@ -81,13 +81,11 @@ fn rounded_up(parts: u64) -> Duration {
 /// Takes one request from the bucket if it is there.
 pub(super) fn decide(tat: Tat, quota: &Quota, now_ns: u64) -> (Tat, Decision) {
     let backlog = tat.backlog(quota, now_ns);
-    if quota.depth() - backlog < quota.interval() {
-        return (tat, Decision::of(quota, backlog, false));
-    }
-    let backlog = backlog + quota.interval();
+    let allowed = quota.depth() - backlog >= quota.interval();
+    let backlog = backlog + if allowed { quota.interval() } else { 0 };
     (
         Tat::after(now_ns, backlog),
-        Decision::of(quota, backlog, true),
+        Decision::of(quota, backlog, allowed),
     )
 }
 

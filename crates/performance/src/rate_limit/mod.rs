@@ -33,7 +33,10 @@ pub const MEMORY_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// A shard as large as this is doubled within a fraction of a millisecond; more shards follow from
 /// more memory.
 const SHARD_BYTES_MAX: usize = 1024 * 1024;
-/// Shards of a limiter of little memory: enough that threads rarely meet.
+/// Of a smaller one too much would go into [`SHARD_OVERHEAD_BYTES`]; also the least that a limiter
+/// holds.
+const SHARD_BYTES_MIN: usize = 16 * 1024;
+/// Enough that threads rarely meet.
 const SHARDS_WISHED: usize = 64;
 /// Of the lock, the list of segments and the allocator's own words.
 const SHARD_OVERHEAD_BYTES: usize = 768;
@@ -68,19 +71,16 @@ impl RateLimiter {
     /// Holds at most `memory_max_bytes`, and next to nothing before the first client. The seed is a
     /// secret: who knows it can aim at other clients' buckets.
     pub fn new(memory_max_bytes: usize, seed: u64) -> Self {
-        let shard_bytes = (memory_max_bytes / SHARDS_WISHED)
-            .clamp(BLOCK_BYTES, SHARD_BYTES_MAX)
-            .next_power_of_two();
-        let shard_bytes = if shard_bytes * SHARDS_WISHED > memory_max_bytes {
-            (shard_bytes / 2).max(BLOCK_BYTES)
-        } else {
-            shard_bytes
-        };
-        let shards = (memory_max_bytes / (shard_bytes + SHARD_OVERHEAD_BYTES)).max(1);
+        let wished = memory_max_bytes / SHARDS_WISHED;
+        let wished = wished.clamp(SHARD_BYTES_MIN, SHARD_BYTES_MAX);
+        // Doubling ends at a power of two.
+        let blocks_max = 1 << (wished / BLOCK_BYTES).ilog2();
+        let shard_bytes = blocks_max * BLOCK_BYTES + SHARD_OVERHEAD_BYTES;
+        let shards = (memory_max_bytes / shard_bytes).max(1);
         Self {
             naming: Naming::seeded(seed),
             shards: (0..shards).map(|_| Apart::default()).collect(),
-            blocks_max: shard_bytes / BLOCK_BYTES,
+            blocks_max,
             next_swept: AtomicUsize::new(0),
         }
     }
