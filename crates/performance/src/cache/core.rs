@@ -102,6 +102,11 @@ impl<K, V, E> Core<K, V, E> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.shards.iter().map(|s| s.0.lock().places()).sum()
+    }
+
     /// Not by the hash's highest and lowest bits, which its shard's table uses.
     fn shard(&self, hash: u64) -> &Mutex<Shard<K, V, E>> {
         let number = ((hash >> 32 & 0xffff) * self.shards.len() as u64) >> 16;

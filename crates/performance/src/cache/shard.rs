@@ -112,6 +112,12 @@ impl<K, V, E> Shard<K, V, E> {
         self.places.len()
     }
 
+    /// Of entries, past ones included.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(super) fn weight(&self) -> u64 {
         self.weight
     }

@@ -15,7 +15,7 @@ pub const TTL_DEFAULT: Duration = Duration::from_secs(300);
 /// Keeps each entry for the same time, or until another has more use for its room. `E` is what a
 /// load may fail with.
 pub struct TtlCache<K, V, E = Infallible> {
-    core: Core<K, V, E>,
+    pub(super) core: Core<K, V, E>,
     ttl_ns: u64,
 }
 
