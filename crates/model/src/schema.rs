@@ -1,18 +1,19 @@
 //! JSON Schemas of the types whose JSON is written by hand, and of the fields that have a bound:
 //! what serde's attributes cannot tell a derive. Each bound is the one of [`limits`](crate::limits).
 
-use utoipa::openapi::schema::{AdditionalProperties, Array, Schema, SchemaType};
+use utoipa::openapi::schema::{AdditionalProperties, Array, ArrayBuilder, Schema, SchemaType};
 use utoipa::openapi::{
     KnownFormat, Object, ObjectBuilder, OneOfBuilder, Ref, RefOr, SchemaFormat, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::api_key::KeyLimit;
+use crate::contact::{Contact, Email, Phone, Tag};
 use crate::limits;
 use crate::task::{BuiltinAction, HttpAction, ProcessAction};
 use crate::{
-    AuditAction, AuditId, Epoch, HumanDuration, KeyId, RunId, Schedule, Scope, TaskId, TaskName,
-    Timestamp,
+    AuditAction, AuditId, ContactId, Epoch, HumanDuration, KeyId, RunId, Schedule, Scope, TaskId,
+    TaskName, Timestamp,
 };
 
 /// A type whose JSON is one text or number.
@@ -66,6 +67,32 @@ scalar!(
         .build()
 );
 scalar!(Epoch, id("The number of a claim; it only rises."));
+scalar!(ContactId, id("A contact; never reused."));
+scalar!(
+    Phone,
+    text("E.164 or the 7 to 15 digits of a national number, with separators as people write them.")
+        .pattern(Some(r"^\+?[0-9(][0-9 ./()-]*$"))
+        .max_length(Some(limits::PHONE_CHARS_MAX))
+        .examples(["+44 20 7946 0018"])
+        .build()
+);
+scalar!(
+    Email,
+    text("Letters of either case are the same address.")
+        .format(Some(SchemaFormat::Custom("email".to_owned())))
+        .max_length(Some(limits::EMAIL_BYTES_MAX))
+        .examples(["ada@example.org"])
+        .build()
+);
+scalar!(
+    Tag,
+    text("A word that contacts are grouped by, without commas.")
+        .pattern(Some(r"^[^,\x00-\x1F\x7F]+$"))
+        .min_length(Some(1))
+        .max_length(Some(limits::TAG_CHARS_MAX))
+        .examples(["customer"])
+        .build()
+);
 scalar!(
     HumanDuration,
     ObjectBuilder::new()
@@ -230,7 +257,7 @@ pub(crate) fn argv() -> Array {
         .schema_type(Type::String)
         .pattern(Some(r"^[^\x00]*$"))
         .build();
-    utoipa::openapi::ArrayBuilder::new()
+    ArrayBuilder::new()
         .items(entry)
         .description(Some(
             "The program and its arguments: no shell is in between.",
@@ -339,3 +366,52 @@ impl PartialSchema for BuiltinAction {
 }
 
 impl ToSchema for BuiltinAction {}
+
+impl PartialSchema for Contact {
+    fn schema() -> RefOr<Schema> {
+        let name = text("What people call it.").max_length(Some(limits::CONTACT_NAME_CHARS_MAX));
+        let email = OneOfBuilder::new()
+            .item(Ref::from_schema_name(Email::name()))
+            .item(ObjectBuilder::new().schema_type(Type::Null));
+        let tags = ArrayBuilder::new()
+            .items(Ref::from_schema_name(Tag::name()))
+            .max_items(Some(limits::CONTACT_TAGS_MAX));
+        let attributes = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .description(Some("Whatever else is known; given back as it came."));
+        let time = || Ref::from_schema_name(Timestamp::name());
+        let fields: [(&str, RefOr<Schema>); 8] = [
+            ("id", Ref::from_schema_name(ContactId::name()).into()),
+            ("name", name.into()),
+            ("phone", Ref::from_schema_name(Phone::name()).into()),
+            ("email", email.into()),
+            ("tags", tags.into()),
+            ("attributes", attributes.into()),
+            ("created_at", time().into()),
+            ("updated_at", time().into()),
+        ];
+        let object = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .description(Some("A record that automations act on."));
+        fields
+            .into_iter()
+            .fold(object, |object, (name, schema)| {
+                object.property(name, schema).required(name)
+            })
+            .into()
+    }
+}
+
+impl ToSchema for Contact {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        for (name, schema) in [
+            (ContactId::name(), ContactId::schema()),
+            (Phone::name(), Phone::schema()),
+            (Email::name(), Email::schema()),
+            (Tag::name(), Tag::schema()),
+            (Timestamp::name(), Timestamp::schema()),
+        ] {
+            schemas.push((name.into_owned(), schema));
+        }
+    }
+}
