@@ -60,7 +60,11 @@ pub async fn read_json(request: Request, bytes_max: u64) -> Result<Bytes, ApiPro
     Ok(body)
 }
 
-async fn read(body: Body, bytes_max: u64) -> Result<Bytes, ApiProblem> {
+/// The bytes of a body, up to what the middleware allows its route.
+///
+/// # Errors
+/// 413; 408 when it does not arrive whole.
+pub(crate) async fn read(body: Body, bytes_max: u64) -> Result<Bytes, ApiProblem> {
     match body.collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if is_length_limit(&error) => Err(body_limit::too_large(bytes_max)),

@@ -11,7 +11,9 @@ pub mod merge;
 pub mod path;
 pub mod query;
 pub mod scan;
+pub mod writing;
 
 pub use json::{JsonBody, OptionalJsonBody};
 pub use path::{RunPath, TaskPath};
+pub use writing::Writing;
 pub use query::{FromQuery, Parameters, Query};

@@ -2,7 +2,7 @@
 //! could.
 
 use autom8_api::problem::Problem;
-use autom8_model::{RunId, TaskName};
+use autom8_model::{KeyId, RunId, TaskName};
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
@@ -16,6 +16,20 @@ pub struct TaskPath(pub TaskName);
 /// `/runs/{id}` and below.
 #[derive(Clone, Copy, Debug)]
 pub struct RunPath(pub RunId);
+
+/// `/keys/{id}`.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyPath(pub KeyId);
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyPath {
+    type Rejection = ApiProblem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {
+        let text = segment(parts, state).await?;
+        let missing = || Problem::not_found(format!("key {}", shown_key(&text))).into();
+        text.parse().map(|id| KeyPath(KeyId(id))).map_err(|_| missing())
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for TaskPath {
     type Rejection = ApiProblem;
@@ -31,11 +45,18 @@ impl<S: Send + Sync> FromRequestParts<S> for RunPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {
         let text = segment(parts, state).await?;
-        match text.parse::<i64>() {
-            Ok(id) => Ok(RunPath(RunId(id))),
-            Err(_) => Err(no_run(&text)),
+        match id(&text) {
+            Some(id) => Ok(RunPath(RunId(id))),
+            None => Err(no_run(&text)),
         }
     }
+}
+
+/// An id as it is given out, and in no other spelling: `+7` and `07` would be further addresses of
+/// what is at `7`.
+pub(crate) fn id(text: &str) -> Option<i64> {
+    let id = text.parse().ok()?;
+    (id > 0 && !text.starts_with(['0', '+'])).then_some(id)
 }
 
 async fn segment<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, ApiProblem> {
@@ -61,6 +82,25 @@ pub fn no_run(id: &str) -> ApiProblem {
 mod tests {
     use crate::routes::test_bench::Bench;
 
+    #[test]
+    fn an_id_has_one_spelling() {
+        assert_eq!(super::id("7"), Some(7));
+        assert_eq!(super::id("9223372036854775807"), Some(i64::MAX));
+        for other in [
+            "",
+            "0",
+            "-7",
+            "+7",
+            "07",
+            " 7",
+            "7 ",
+            "7.0",
+            "9223372036854775808",
+        ] {
+            assert_eq!(super::id(other), None, "{other}");
+        }
+    }
+
     #[tokio::test]
     async fn what_names_nothing_is_not_found_and_repeated_as_it_came() {
         let bench = Bench::start().await;
@@ -70,6 +110,8 @@ mod tests {
             ("/api/v1/tasks/%ff", "/api/v1/tasks/%ff"),
             ("/api/v1/runs/7", "run 7"),
             ("/api/v1/runs/x", "run x"),
+            ("/api/v1/runs/+7", "run +7"),
+            ("/api/v1/runs/-7", "run -7"),
             (
                 "/api/v1/runs/99999999999999999999",
                 "run 99999999999999999999",

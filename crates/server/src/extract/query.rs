@@ -13,6 +13,10 @@ use super::json::unknown_field;
 use super::scan::shown_key;
 use crate::error::ApiProblem;
 
+/// Faults that one refusal tells: a person reads no more, and a thousand slips of a program are not
+/// worth a hundred kilobytes.
+const FAULTS_MAX: usize = 10;
+
 /// What one route takes from its query.
 pub trait FromQuery: Sized {
     /// Takes every parameter that is known. Faults are gathered by `parameters`, so that all are
@@ -149,11 +153,15 @@ impl Parameters {
     }
 
     fn fault(&mut self, name: &str, message: impl ToString) {
-        self.faults.push(Invalid::new(format!("?{name}"), message));
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(Invalid::new(format!("?{name}"), message));
+        }
     }
 
     fn finish(mut self) -> Result<(), ApiProblem> {
-        for (name, _) in std::mem::take(&mut self.pairs) {
+        let mut unknown = std::mem::take(&mut self.pairs);
+        unknown.dedup_by(|(name, _), (last, _)| name == last);
+        for (name, _) in unknown.into_iter().take(FAULTS_MAX) {
             let message = unknown_field(&name, &self.known).replace("field", "parameter");
             self.fault(&shown_key(&name), message);
         }
@@ -247,5 +255,19 @@ mod tests {
         }
         let problem = read("limt=5&state=done").await.unwrap_err().problem;
         assert_eq!(problem.errors.len(), 2, "all faults at once: {problem:?}");
+    }
+
+    #[tokio::test]
+    async fn a_thousand_slips_are_not_a_thousand_complaints() {
+        let unknown: String = (0..1_000).map(|n| format!("k{n}=1&")).collect();
+        let wrong = "state=".to_owned() + &"asleep,".repeat(1_000);
+        for (query, complaints) in [
+            (unknown, FAULTS_MAX),
+            (wrong, FAULTS_MAX),
+            ("x=1&".repeat(1_000), 1),
+        ] {
+            let problem = read(&query).await.unwrap_err().problem;
+            assert_eq!(problem.errors.len(), complaints, "{problem:?}");
+        }
     }
 }

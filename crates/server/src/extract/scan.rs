@@ -51,6 +51,14 @@ pub fn check(text: &[u8]) -> Result<(), Fault> {
     scanner.end()
 }
 
+/// Where in a document the end of this beginning of it lies.
+fn path_of_end(beginning: &[u8]) -> String {
+    match check(beginning) {
+        Err(cut) if cut.kind == FaultKind::Syntax => cut.path,
+        _ => "/".to_owned(),
+    }
+}
+
 /// A place in a text. Each method takes one thing from there, or says what is wrong with it.
 pub struct Scanner<'a> {
     text: &'a str,
@@ -81,7 +89,7 @@ impl<'a> Scanner<'a> {
             }),
             Err(error) => Err(Fault {
                 kind: FaultKind::Syntax,
-                path: "/".to_owned(),
+                path: path_of_end(&text[..error.valid_up_to()]),
                 message: format!("is not UTF-8 at byte {}", error.valid_up_to()),
             }),
         }

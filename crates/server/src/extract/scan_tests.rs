@@ -39,7 +39,13 @@ fn what_is_not_json_is_refused_with_its_place() {
         (b"{\"a\":\"line\nbreak\"}", "/a", "control character 0x0a"),
         (b"{\"a\":\"\0\"}", "/a", "control character 0x00"),
         (b"\xef\xbb\xbf{}", "/", "expected a value at byte 0"),
-        (b"{\"a\":\"\xff\"}", "/", "is not UTF-8 at byte 6"),
+        (b"{\"a\":\"\xff\"}", "/a", "is not UTF-8 at byte 6"),
+        (
+            b"{\"a\":[1,{\"b\":\"\xc3(\"",
+            "/a/1/b",
+            "is not UTF-8 at byte 14",
+        ),
+        (b"{\"a\":1,\"a\":\"\xff", "/", "is not UTF-8 at byte 13"),
         (b"\xed\xa0\x80", "/", "is not UTF-8 at byte 0"),
         ("{\"a\": é}".as_bytes(), "/a", "found 'é'"),
     ] {
