@@ -14,6 +14,7 @@ mod docs;
 mod guide_commands;
 mod guide_targets;
 mod hardware;
+mod hostile;
 mod lanes;
 mod refusals;
 mod restart;

@@ -305,8 +305,28 @@ impl Events {
 }
 
 fn read_answer(reader: &mut impl BufRead, head_only: bool) -> std::io::Result<Answer> {
-    let mut answer = read_head(reader)?;
-    if head_only || matches!(answer.status, 204 | 304) {
+    let head = read_head(reader)?;
+    read_body(reader, head, head_only)
+}
+
+/// Reads an answer, and of a stream of events, which has no end, its head.
+pub(crate) fn read_answer_unless_endless(
+    reader: &mut impl BufRead,
+    head_only: bool,
+) -> std::io::Result<Answer> {
+    let head = read_head(reader)?;
+    let endless = head
+        .header("content-type")
+        .is_some_and(|kind| kind.starts_with("text/event-stream"));
+    read_body(reader, head, head_only || endless)
+}
+
+fn read_body(
+    reader: &mut impl BufRead,
+    mut answer: Answer,
+    head_only: bool,
+) -> std::io::Result<Answer> {
+    if head_only || matches!(answer.status, 100..=199 | 204 | 304) {
         return Ok(answer);
     }
     if answer

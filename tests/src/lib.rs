@@ -2,7 +2,8 @@
 //! a client that knows what it does not know.
 //!
 //! In reading order: [`binary`] finds the program, [`server`] starts, kills and restarts it on one
-//! data directory, [`client`] speaks HTTP/1.1 to it, [`sink`] counts what its tasks did outside
+//! data directory, [`client`] speaks HTTP/1.1 to it, [`wire`] holds one connection and sends what is no
+//! HTTP, [`sink`] counts what its tasks did outside
 //! of it, [`wait`] is how a test waits. [`chaos`] is the crash campaign built out of these.
 //!
 //! Nothing here uses the product's own code for what it checks: a bug shared by both sides would
@@ -25,6 +26,7 @@ pub mod server;
 pub mod sink;
 pub mod steps;
 pub mod wait;
+pub mod wire;
 
 pub use client::{Answer, Client, Unanswered};
 pub use server::{Server, ServerOptions};
