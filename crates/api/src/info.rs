@@ -31,12 +31,18 @@ pub struct StorageSummary {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SecuritySummary {
-    /// `loopback` or `unix_socket`: only programs of this machine.
+    /// `loopback` or `unix_socket`: only programs of this machine; `network`: others too.
     pub reachable_from: String,
     /// Whether requests need an API key.
     pub api_key_required: bool,
-    /// Whether requests of web pages from elsewhere are refused by `Host` and `Origin`.
+    /// Whether metrics can be read without one.
+    #[serde(default)]
+    pub monitoring_open: bool,
+    /// Whether changes by web pages from elsewhere are refused, and on loopback all their requests.
     pub host_guard: bool,
+    /// What a client may ask, e.g. `5000 per minute`; `null` where nothing is limited.
+    #[serde(default)]
+    pub rate_limit: Option<String>,
     /// Whether tasks may start processes.
     pub process_tasks: bool,
 }

@@ -85,6 +85,8 @@ const SERVICE: &[Endpoint] = &[
         "Version, durability and security",
         Access::Monitoring,
     ),
+    get("/openapi.json", "This API as an OpenAPI document", READ),
+    get("/docs", "The reference of this API, for a browser", READ),
 ];
 
 const TASKS: &[Endpoint] = &[
@@ -224,7 +226,20 @@ const MONITORING: &[Endpoint] = &[
     get("/api/v1/logs/errors", "Recent errors", READ),
 ];
 
-const KEYS: &[Endpoint] = &[];
+const KEYS: &[Endpoint] = &[
+    get(
+        "/api/v1/keys",
+        "List API keys, without their secrets",
+        ADMIN,
+    ),
+    post("/api/v1/keys", "Make an API key, shown this once", ADMIN),
+    delete("/api/v1/keys/{id}", "Delete an API key", ADMIN),
+    get(
+        "/api/v1/audit_log",
+        "Which write was made, by whom and when",
+        ADMIN,
+    ),
+];
 
 const fn group(noun: &'static str, endpoints: &'static [Endpoint]) -> Group {
     Group { noun, endpoints }

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use autom8_config::{Config, ListenAddress};
 use autom8_model::{Clock, Monotonic, SystemClock};
+use autom8_performance::rate_limit::QuotaError;
+use autom8_store::Store;
 use autom8_store::error::OpenError;
 use tokio_util::sync::CancellationToken;
 
+use crate::first_key;
 use crate::listen::bind::BoundTo;
 use crate::listen::{self, ListenError, ListenLimits, Listener};
 use crate::telemetry::Telemetry;
@@ -86,10 +89,16 @@ pub enum ServeError {
     /// The configuration asks for what is not safe. Exit code 2.
     #[error(
         "refusing to listen on {address}: whoever reaches it could run tasks, since this server has no API key.\n  \
-         Fix: listen on this machine only (autom8 serve --listen 127.0.0.1), and to be reached from others put a \
-         proxy in front that authenticates, with its name in server.allowed_hosts"
+         Fix: make one first (autom8 keys add NAME --scope admin, with the same --data), have the start take one in \
+         (AUTOM8_API_KEY_FILE=FILE), or listen on this machine only (autom8 serve --listen 127.0.0.1)"
     )]
     BeyondLoopback { address: SocketAddr },
+    /// The file of the first key cannot be used. Exit code 2.
+    #[error("cannot take in the first API key from {}: {why}", path.display())]
+    FirstKey { path: PathBuf, why: String },
+    /// The limit cannot be kept to. Exit code 2.
+    #[error("security.rate_limit_default with security.rate_limit_burst cannot be kept to: {0}")]
+    RateLimit(QuotaError),
     /// The system gives no more threads. Exit code 1.
     #[error(
         "cannot start a thread: {0}.\n  Fix: raise the limit of processes and threads of this user (ulimit -u)"
@@ -112,14 +121,13 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let started = clock.monotonic();
-    let address = local_address(&config)?;
     let telemetry = Telemetry::new(Arc::clone(&clock));
     let opened = wiring::open_store(&config, Arc::clone(&clock), &telemetry).await?;
-    let listener = match listen_on(&address).await {
+    let listener = match open_door(&config, opened.store.as_ref()).await {
         Ok(listener) => listener,
         Err(error) => {
             opened.store.close().await;
-            return Err(error.into());
+            return Err(error);
         }
     };
     let foundation = Foundation {
@@ -132,13 +140,32 @@ pub async fn serve(
     serve_on(listener, foundation, started, taken_back, announce, stop).await
 }
 
+/// Opens the socket once it is safe to.
+async fn open_door(config: &Config, store: &dyn Store) -> Result<Listener, ServeError> {
+    if let Some(path) = &config.security.api_key_file {
+        let taken = first_key::take_in(path, store).await;
+        taken.map_err(|why| ServeError::FirstKey {
+            path: path.clone(),
+            why,
+        })?;
+    }
+    let address = config.server.address();
+    let is_local = config.server.listen.is_local();
+    refuse_open_door(&address, is_local, store.has_keys())?;
+    Ok(listen_on(&address).await?)
+}
+
 /// Without keys, who can connect can do everything: only this machine may.
-fn local_address(config: &Config) -> Result<ListenAddress, ServeError> {
-    match config.server.address() {
-        ListenAddress::Tcp(address) if !config.server.listen.is_local() => {
-            Err(ServeError::BeyondLoopback { address })
+fn refuse_open_door(
+    address: &ListenAddress,
+    is_local: bool,
+    has_keys: bool,
+) -> Result<(), ServeError> {
+    match address {
+        ListenAddress::Tcp(address) if !is_local && !has_keys => {
+            Err(ServeError::BeyondLoopback { address: *address })
         }
-        local => Ok(local),
+        _ => Ok(()),
     }
 }
 
@@ -163,6 +190,7 @@ async fn serve_on(
         state,
         sampler,
         pruning,
+        noting_keys,
     } = wiring::start(foundation, started)?;
     let router = wiring::router(&state);
     let drain = CancellationToken::new();
@@ -209,8 +237,8 @@ async fn serve_on(
             "cut off requests that outlasted the grace"
         );
     }
-    // It has ended with the beginning of the stop, unless it panicked.
-    let _ = pruning.await;
+    // They have ended with the beginning of the stop, unless they panicked.
+    let _ = tokio::join!(pruning, noting_keys);
     state.store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -239,14 +267,19 @@ mod tests {
         ] {
             let mut config = Config::default();
             config.server.listen = Listen::parse(listen).unwrap();
-            let found = local_address(&config);
-            assert_eq!(found.is_err(), refused, "{listen}");
-            if let Err(error) = found {
+            let is_local = config.server.listen.is_local();
+            let check = |has_keys| refuse_open_door(&config.server.address(), is_local, has_keys);
+            assert!(check(true).is_ok(), "{listen}");
+            assert_eq!(check(false).is_err(), refused, "{listen}");
+            if let Err(error) = check(false) {
                 let text = error.to_string();
-                assert!(
-                    text.contains("--listen 127.0.0.1") && text.contains("key"),
-                    "{text}"
-                );
+                for fix in [
+                    "autom8 keys add",
+                    "AUTOM8_API_KEY_FILE",
+                    "--listen 127.0.0.1",
+                ] {
+                    assert!(text.contains(fix), "{text}");
+                }
             }
         }
     }

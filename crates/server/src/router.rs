@@ -22,6 +22,8 @@ fn api() -> Router<AppState> {
         .merge(routes::root::routes())
         .merge(routes::health::routes())
         .merge(routes::info::routes())
+        .merge(routes::openapi::routes())
+        .merge(routes::docs::routes())
         .merge(routes::tasks::routes())
         .merge(routes::runs::routes())
         .merge(routes::run_log::routes())
@@ -32,6 +34,8 @@ fn api() -> Router<AppState> {
         .merge(routes::slo::routes())
         .merge(routes::slow_log::routes())
         .merge(routes::error_log::routes())
+        .merge(routes::keys::routes())
+        .merge(routes::audit_log::routes())
 }
 
 /// Gives routes their fallbacks and their middleware.

@@ -9,6 +9,8 @@ use autom8_model::{Clock, Monotonic, Timestamp};
 use autom8_store::Store;
 
 use crate::lifecycle::Lifecycle;
+use crate::middleware::key_use::KeyUse;
+use crate::middleware::rate_limit::Limits;
 use crate::routes::health::HealthBody;
 use crate::telemetry::Telemetry;
 
@@ -25,6 +27,9 @@ pub struct Parts {
     pub telemetry: Arc<Telemetry>,
     pub lifecycle: Arc<Lifecycle>,
     pub health: HealthBody,
+    /// None where the rate limit is off.
+    pub limits: Option<Arc<Limits>>,
+    pub key_use: Arc<KeyUse>,
     pub started_at: Timestamp,
     pub started: Monotonic,
 }

@@ -2,6 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::io;
+use std::num::NonZeroU32;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use autom8_engine::executors::{
 };
 use autom8_engine::{Engine, EngineConfig, EngineParts, Executor};
 use autom8_model::{BootId, Clock, Monotonic, Random};
+use autom8_performance::rate_limit::Quota;
 use autom8_store::error::OpenError;
 use autom8_store::sqlite::{self, SqliteOptions, SqliteStore};
 use autom8_store::{RetentionPolicy, Store};
@@ -21,8 +23,11 @@ use tokio::task::JoinHandle;
 use crate::builtins::{self, BuiltinParts, Measured};
 use crate::lifecycle::{Lifecycle, ServeError};
 use crate::middleware::Edge;
+use crate::middleware::credentials::{Reach, StoredKeys};
 use crate::middleware::host_guard::HostGuard;
+use crate::middleware::key_use::KeyUse;
 use crate::middleware::lanes::{Lanes, MONITORING_IN_FLIGHT_MAX, ORDINARY_IN_FLIGHT_MAX};
+use crate::middleware::rate_limit::Limits;
 use crate::pruner::{Pace, Pruner};
 use crate::router;
 use crate::routes::health::HealthBody;
@@ -47,12 +52,14 @@ pub(crate) struct Running {
     pub(crate) sampler: SamplerGuard,
     /// Ends when the life cycle begins to stop.
     pub(crate) pruning: JoinHandle<()>,
+    /// The same, with a last write of its own.
+    pub(crate) noting_keys: JoinHandle<()>,
 }
 
 /// Starts the engine and what measures it. `started` is when the process began to start.
 ///
 /// # Errors
-/// [`ServeError::Thread`].
+/// [`ServeError::Thread`], [`ServeError::RateLimit`].
 pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Running, ServeError> {
     let Foundation {
         config,
@@ -61,6 +68,10 @@ pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Runnin
         store,
     } = foundation;
     let config = Arc::new(config);
+    let limits = limits(&config)?;
+    if let Some(limits) = &limits {
+        telemetry.watch_limits(Arc::clone(limits));
+    }
     let sampler = telemetry
         .start_sampler(
             Arc::clone(&store),
@@ -85,6 +96,8 @@ pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Runnin
         started_at: clock.now().minus(clock.monotonic().since(started)),
         started,
         lifecycle: Arc::new(Lifecycle::default()),
+        limits,
+        key_use: Arc::default(),
         config,
         store,
         engine,
@@ -97,11 +110,33 @@ pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Runnin
         Arc::clone(&state.telemetry),
         state.lifecycle.stopping().clone(),
     ));
+    let noting_keys = tokio::spawn(KeyUse::keep_writing(
+        Arc::clone(&state.key_use),
+        Arc::clone(&state.store),
+        state.lifecycle.stopping().clone(),
+    ));
     Ok(Running {
         state,
         sampler,
         pruning,
+        noting_keys,
     })
+}
+
+fn limits(config: &Config) -> Result<Option<Arc<Limits>>, ServeError> {
+    let security = &config.security;
+    if !security.rate_limit_enabled {
+        return Ok(None);
+    }
+    let limit = security.rate_limit_default;
+    // Both are checked to be more than 0 where they are read.
+    let requests = NonZeroU32::new(limit.requests).unwrap_or(NonZeroU32::MIN);
+    let burst = security
+        .rate_limit_burst
+        .and_then(NonZeroU32::new)
+        .unwrap_or(requests);
+    let quota = Quota::new(requests, limit.period, burst).map_err(ServeError::RateLimit)?;
+    Ok(Some(Limits::new(quota, Random::from_os().next_u64())))
 }
 
 fn executors(
@@ -149,7 +184,8 @@ fn executors(
 
 /// Every route behind its middleware.
 pub(crate) fn router(state: &AppState) -> Router {
-    let host_guard = match state.config.server.listen {
+    let host_guard = match &state.config.server.listen {
+        listen if !listen.is_local() => HostGuard::Beyond,
         Listen::Tcp { .. } => HostGuard::Loopback {
             allowed_hosts: state
                 .config
@@ -166,6 +202,11 @@ pub(crate) fn router(state: &AppState) -> Router {
         telemetry: Arc::clone(&state.telemetry),
         host_guard,
         lanes: Lanes::new(ORDINARY_IN_FLIGHT_MAX, MONITORING_IN_FLIGHT_MAX),
+        reach: Reach::of(&state.config),
+        keys: Box::new(StoredKeys(Arc::clone(&state.store))),
+        key_use: Arc::clone(&state.key_use),
+        limits: state.limits.clone(),
+        trusted_proxies: state.config.security.trusted_proxies.clone(),
     };
     router::router(state.clone(), Arc::new(edge))
 }
@@ -231,6 +272,7 @@ pub(crate) fn retention(config: &Config) -> RetentionPolicy {
         age_max: config.retention.age,
         runs_max: config.retention.runs,
         bytes_max: config.retention.bytes.0,
+        audit_age_max: config.retention.audit_age,
     }
 }
 

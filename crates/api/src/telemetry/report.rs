@@ -236,9 +236,19 @@ pub struct PoolView {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RateLimitView {
+    /// The limit of a client whose key has none of its own, e.g. `5000 per minute`.
     pub policy: String,
+    /// Requests since the start; monitoring is exempt and not counted.
     pub allowed_total: u64,
     pub limited_total: u64,
+    /// Clients forgotten before their limit was full again, for want of memory.
+    #[serde(default)]
+    pub evicted_total: u64,
+    /// Clients whose use is kept.
+    #[serde(default)]
+    pub clients: u64,
+    #[serde(default)]
+    pub memory_bytes: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

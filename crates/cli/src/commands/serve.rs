@@ -97,7 +97,9 @@ async fn serve_until_stopped(config: Config) -> Result<Exit, Failure> {
 
 fn refusal(error: &ServeError) -> Failure {
     let exit = match error {
-        ServeError::BeyondLoopback { .. } => Exit::Usage,
+        ServeError::BeyondLoopback { .. }
+        | ServeError::FirstKey { .. }
+        | ServeError::RateLimit(_) => Exit::Usage,
         ServeError::Store(_) | ServeError::Listen(_) | ServeError::Thread(_) => Exit::Failed,
     };
     Failure::new(exit, error.to_string())

@@ -27,7 +27,9 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {
         let text = segment(parts, state).await?;
         let missing = || Problem::not_found(format!("key {}", shown_key(&text))).into();
-        text.parse().map(|id| KeyPath(KeyId(id))).map_err(|_| missing())
+        text.parse()
+            .map(|id| KeyPath(KeyId(id)))
+            .map_err(|_| missing())
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use super::Peer;
 use super::framing;
 use super::limits::ListenLimits;
 use super::watch::{Admission, Phase, Watch};
@@ -41,6 +42,7 @@ pub(super) async fn serve<S>(
     });
     let service = Handler {
         router,
+        peer: Peer(admission.peer),
         watch: Arc::clone(watch),
     };
     let connection = http1::Builder::new()
@@ -66,6 +68,7 @@ pub(super) async fn serve<S>(
 #[derive(Clone)]
 struct Handler {
     router: Router,
+    peer: Peer,
     watch: Arc<Watch>,
 }
 
@@ -85,7 +88,7 @@ impl hyper::service::Service<Request<Incoming>> for Handler {
                 watch: Arc::clone(&self.watch),
             };
         }
-        let request = request.map(|incoming| {
+        let mut request = request.map(|incoming| {
             if incoming.is_end_stream() {
                 Body::empty()
             } else {
@@ -95,6 +98,7 @@ impl hyper::service::Service<Request<Incoming>> for Handler {
                 })
             }
         });
+        request.extensions_mut().insert(self.peer);
         Answering {
             answer: Answer::Coming(self.router.clone().call(request)),
             watch: Arc::clone(&self.watch),

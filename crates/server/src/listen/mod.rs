@@ -24,6 +24,12 @@ mod framing;
 mod tests;
 mod watch;
 
+use std::net::IpAddr;
+
 pub use accept::{Drained, serve};
 pub use bind::{ListenError, Listener};
 pub use limits::ListenLimits;
+
+/// Whom a connection comes from, in the extensions of its requests; none through a Unix socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub Option<IpAddr>);

@@ -283,7 +283,7 @@ fn counted_as(peer: IpAddr) -> IpAddr {
 pub(super) struct Admission {
     connections: Arc<Connections>,
     pub(super) id: u64,
-    peer: Option<IpAddr>,
+    pub(super) peer: Option<IpAddr>,
     pub(super) watch: Arc<Watch>,
 }
 

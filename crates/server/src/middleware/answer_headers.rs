@@ -1,10 +1,11 @@
-//! What each answer says about itself: its id and how long it took.
+//! What each answer says about itself: its id, how long it took, and what is left of the limit.
 
 use std::fmt::Write as _;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::BytesMut;
 
+use super::rate_limit::{Charge, Limits};
 use super::request_id::{RequestId, X_REQUEST_ID};
 
 /// The time in the server in milliseconds, e.g. `0.184ms`.
@@ -12,22 +13,30 @@ pub const X_RESPONSE_TIME: HeaderName = HeaderName::from_static("x-response-time
 /// The same in the form that browsers draw, e.g. `total;dur=0.184`.
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-pub(super) fn add(headers: &mut HeaderMap, request_id: &RequestId, duration_micros: u64) {
+pub(super) fn add(
+    headers: &mut HeaderMap,
+    request_id: &RequestId,
+    duration_micros: u64,
+    limit: Option<(&Limits, &Charge)>,
+) {
     let (whole, fraction) = (duration_micros / 1_000, duration_micros % 1_000);
-    // Both values share one allocation.
-    let mut text = BytesMut::with_capacity(64);
+    // All values share one allocation.
+    let mut text = BytesMut::with_capacity(128);
     // Writing into memory cannot fail.
     let _ = write!(text, "{whole}.{fraction:03}ms");
     let response_time = text.split().freeze();
     let _ = write!(text, "total;dur={whole}.{fraction:03}");
-    let timing = text.freeze();
-    headers.reserve(3);
+    let timing = text.split().freeze();
+    headers.reserve(if limit.is_some() { 8 } else { 3 });
     for (name, value) in [(X_RESPONSE_TIME, response_time), (SERVER_TIMING, timing)] {
         if let Ok(value) = HeaderValue::from_maybe_shared(value) {
             headers.insert(name, value);
         }
     }
     headers.insert(X_REQUEST_ID, request_id.as_header().clone());
+    if let Some((limits, charge)) = limit {
+        limits.add_headers(headers, &mut text, charge);
+    }
 }
 
 #[cfg(test)]
@@ -48,6 +57,7 @@ mod tests {
                 &mut headers,
                 &RequestId::of(&HeaderMap::new(), &clock),
                 micros,
+                None,
             );
             assert_eq!(headers[X_RESPONSE_TIME], response_time);
             assert_eq!(headers[SERVER_TIMING], timing);

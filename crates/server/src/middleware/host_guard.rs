@@ -1,9 +1,10 @@
-//! Who may speak to an API that asks for no key: programs of this machine, and no web page but
-//! our own.
+//! Who may speak to the API whatever key is shown: programs, and no web page but our own.
 //!
 //! On a loopback address the API is open until the first key is made. A page anywhere on the web
 //! can have the visitor's browser send requests to that address: by DNS rebinding (its own name
 //! then points here, so `Host` gives it away) and by cross-site posts (`Origin` gives them away).
+//! Beyond loopback a key is needed for everything, and a server may be reached by any name; pages
+//! of other origins may change nothing there either.
 
 use std::net::IpAddr;
 
@@ -22,6 +23,8 @@ pub enum HostGuard {
     Off,
     /// Loopback names, and those of a proxy on this machine.
     Loopback { allowed_hosts: Vec<String> },
+    /// Any name, since other machines may call it what they like.
+    Beyond,
 }
 
 impl HostGuard {
@@ -31,15 +34,17 @@ impl HostGuard {
         uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<(), ApiProblem> {
-        let HostGuard::Loopback { allowed_hosts } = self else {
-            return Ok(());
+        let allowed_hosts = match self {
+            HostGuard::Off => return Ok(()),
+            HostGuard::Loopback { allowed_hosts } => Some(allowed_hosts),
+            HostGuard::Beyond => None,
         };
         let named = headers
             .get(header::HOST)
             .map(|host| host.to_str().unwrap_or_default());
         // The target of an absolute-form request overrides the header (RFC 9112, section 3.2.2).
         let host = uri.authority().map(Authority::as_str).or(named);
-        if let Some(host) = host
+        if let (Some(host), Some(allowed_hosts)) = (host, allowed_hosts)
             && !is_allowed(host_name(host), allowed_hosts)
         {
             return Err(forbidden(format!(
@@ -249,6 +254,26 @@ mod tests {
             None,
         )
         .unwrap();
+    }
+
+    #[test]
+    fn beyond_this_machine_every_name_is_good_and_foreign_pages_still_change_nothing() {
+        let check = |method: Method, host: &str, origin: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, origin.parse().unwrap());
+            }
+            HostGuard::Beyond
+                .check(&method, &Uri::from_static("/api/v1/tasks"), &headers)
+                .is_ok()
+        };
+        for host in ["autom8.example", "192.0.2.7:5000", "localhost"] {
+            assert!(check(Method::GET, host, Some("https://evil.example")));
+            assert!(check(Method::POST, host, None));
+            assert!(check(Method::POST, host, Some(&format!("http://{host}"))));
+            assert!(!check(Method::POST, host, Some("https://evil.example")));
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What happens to every request around its handler, in this order:
 //!
 //! [`request_id`] → recorder starts ([`recorder`]) → [`host_guard`] → [`lanes`] (load shedding) →
-//! [`body_limit`] → handler, panics caught → problems completed → [`answer_headers`] → recorder
-//! ends.
+//! whose address ([`client_address`]) and which key ([`credentials`]) → [`rate_limit`] → what the
+//! key may do → [`body_limit`] → handler with its [`caller`], panics caught → problems completed →
+//! [`answer_headers`] → recorder ends.
 //!
 //! One hand-written layer calls the parts, and each part is a plain function or guard in its own
 //! file: a tower of boxed layers costs an allocation and a virtual call for each part and request.
@@ -13,22 +14,27 @@ pub mod answer_headers;
 pub mod body_limit;
 pub mod caller;
 mod client_address;
+pub mod credentials;
 pub mod host_guard;
+pub mod idempotency;
+pub mod key_use;
 pub mod lanes;
+pub mod rate_limit;
 pub mod recorder;
 pub mod request_id;
 #[cfg(test)]
 mod tests;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use autom8_api::problem::{CONTENT_TYPE, Problem, ProblemCode};
+use autom8_config::Network;
 use autom8_model::Clock;
-use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -36,10 +42,15 @@ use axum::routing::Route;
 use axum::routing::future::RouteFuture;
 
 use crate::error::ApiProblem;
+use crate::listen::Peer;
 use crate::telemetry::Telemetry;
 
+use caller::{Caller, Principal};
+use credentials::{Keys, Reach};
 use host_guard::HostGuard;
+use key_use::KeyUse;
 use lanes::{Lanes, Pass};
+use rate_limit::{Charge, Client, Limits};
 use recorder::Recording;
 use request_id::RequestId;
 
@@ -49,6 +60,12 @@ pub struct Edge {
     pub telemetry: Arc<Telemetry>,
     pub host_guard: HostGuard,
     pub lanes: Arc<Lanes>,
+    pub reach: Reach,
+    pub keys: Box<dyn Keys>,
+    pub key_use: Arc<KeyUse>,
+    /// None where the rate limit is off.
+    pub limits: Option<Arc<Limits>>,
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// Applies the [`Edge`] to each route.
@@ -89,38 +106,104 @@ impl tower::Service<Request> for EdgeService {
             .map(MatchedPath::as_str);
         let recording = Recording::start(edge, request.method(), template);
         let request_id = RequestId::of(request.headers(), edge.clock.as_ref());
-        let (answer, pass) = match edge.admit(&request, &recording) {
-            Err(refused) => (Answer::Refused(Some(refused)), None),
-            Ok((pass, body_bytes_max)) => {
-                let request = body_limit::limited(request, body_bytes_max);
+        let mut charge = None;
+        let (answer, pass) = match edge.admit(&request, &recording, &mut charge) {
+            Err(refused) => (Answer::Refused(Some(*refused)), None),
+            Ok(admitted) => {
+                let mut request = body_limit::limited(request, admitted.body_bytes_max);
+                if !request.method().is_safe() {
+                    request.extensions_mut().insert(Caller {
+                        principal: admitted.principal,
+                        address: admitted.address,
+                        request_id: request_id.clone(),
+                    });
+                }
                 let route = &mut self.route;
                 let answer = catch_unwind(AssertUnwindSafe(|| route.call(request))).map_or_else(
-                    |panic| Answer::Refused(Some(panicked(&*panic))),
+                    |panic| Answer::Refused(Some(panicked(&*panic).into_response())),
                     Answer::Coming,
                 );
-                (answer, Some(pass))
+                (answer, Some(admitted.pass))
             }
         };
         EdgeFuture {
             edge: Arc::clone(edge),
             recording,
             request_id: Some(request_id),
+            charge,
             answer,
             _pass: pass,
         }
     }
 }
 
+/// A request that a handler may see.
+struct Admitted {
+    pass: Pass,
+    principal: Principal,
+    address: Option<IpAddr>,
+    body_bytes_max: u64,
+}
+
+/// The answer to a request that no handler sees.
+type Refused = Box<Response>;
+
+fn refused(problem: ApiProblem) -> Refused {
+    Box::new(problem.into_response())
+}
+
 impl Edge {
-    /// What is refused before a handler sees it.
-    fn admit(&self, request: &Request, recording: &Recording) -> Result<(Pass, u64), ApiProblem> {
+    /// Decides whether a handler sees the request. What it has cost its client is left in `charge`,
+    /// refused or not.
+    fn admit(
+        &self,
+        request: &Request,
+        recording: &Recording,
+        charge: &mut Option<Charge>,
+    ) -> Result<Admitted, Refused> {
+        let (method, headers) = (request.method(), request.headers());
         self.host_guard
-            .check(request.method(), request.uri(), request.headers())?;
+            .check(method, request.uri(), headers)
+            .map_err(refused)?;
         let traits = recording.traits();
-        let pass = self.lanes.enter(traits.access.is_monitoring())?;
-        let body_bytes_max = traits.body_bytes_max;
-        body_limit::check_announced(request.headers(), body_bytes_max)?;
-        Ok((pass, body_bytes_max))
+        let monitoring = traits.access.is_monitoring();
+        let pass = self.lanes.enter(monitoring).map_err(refused)?;
+        let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
+        let address = client_address::of(peer, headers, &self.trusted_proxies);
+        let checked = credentials::check(
+            traits.access,
+            self.reach,
+            &*self.keys,
+            &*self.clock,
+            method,
+            headers,
+        );
+        let key = match &checked {
+            Ok(Principal::Key(key)) => Some(key),
+            Ok(Principal::Open) => None,
+            Err(refusal) => refusal.key(),
+        };
+        if let Some(key) = key {
+            self.key_use.note(key, self.clock.now());
+        }
+        // Monitoring is exempt, but for a try at a key.
+        if let Some(limits) = &self.limits
+            && (checked.is_err() || !monitoring)
+        {
+            let client = key.map_or(Client::Address(address), |key| Client::Key(key));
+            let charged = charge.insert(limits.charge(client, recording.started(), &*self.clock));
+            if !charged.is_allowed() {
+                return Err(Box::new(limits.refusal(client, charged)));
+            }
+        }
+        let principal = checked.map_err(|refusal| Box::new(refusal.answer(method, headers)))?;
+        body_limit::check_announced(headers, traits.body_bytes_max).map_err(refused)?;
+        Ok(Admitted {
+            pass,
+            principal,
+            address,
+            body_bytes_max: traits.body_bytes_max,
+        })
     }
 
     fn complete(
@@ -128,6 +211,7 @@ impl Edge {
         mut response: Response,
         recording: &mut Recording,
         request_id: &RequestId,
+        charge: Option<&Charge>,
     ) -> Response {
         let mut cause = None;
         if response.status().as_u16() >= 400 {
@@ -139,7 +223,8 @@ impl Edge {
             request_id,
             cause.as_deref(),
         );
-        answer_headers::add(response.headers_mut(), request_id, duration_micros);
+        let limit = self.limits.as_deref().zip(charge);
+        answer_headers::add(response.headers_mut(), request_id, duration_micros, limit);
         response
     }
 }
@@ -204,7 +289,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> ApiProblem {
 )]
 enum Answer {
     Coming(RouteFuture<Infallible>),
-    Refused(Option<ApiProblem>),
+    Refused(Option<Response>),
 }
 
 /// The answer in the making. Dropped early (the client left), it counts nothing but its place.
@@ -212,6 +297,7 @@ pub struct EdgeFuture {
     edge: Arc<Edge>,
     recording: Recording,
     request_id: Option<RequestId>,
+    charge: Option<Charge>,
     answer: Answer,
     _pass: Option<Pass>,
 }
@@ -222,10 +308,7 @@ impl Future for EdgeFuture {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let response = match &mut this.answer {
-            Answer::Refused(refused) => match refused.take() {
-                Some(refused) => refused.into_response(),
-                None => Response::new(Body::empty()),
-            },
+            Answer::Refused(refused) => refused.take().unwrap_or_default(),
             Answer::Coming(coming) => {
                 match catch_unwind(AssertUnwindSafe(|| Pin::new(coming).poll(context))) {
                     Ok(polled) => match ready!(polled) {
@@ -243,6 +326,7 @@ impl Future for EdgeFuture {
             response,
             &mut this.recording,
             &request_id,
+            this.charge.as_ref(),
         )))
     }
 }

@@ -32,6 +32,10 @@ impl Recording {
         self.series.traits()
     }
 
+    pub(super) fn started(&self) -> Monotonic {
+        self.started
+    }
+
     /// Counts the answer and returns its duration in microseconds. A stream counts until its
     /// first byte: how long a client follows a log is not our latency.
     pub(super) fn end(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use autom8_api::Problem;
-use autom8_model::SystemClock;
+use autom8_model::{ApiKey, SystemClock};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request};
 use axum::http::{Method, StatusCode, header};
@@ -17,6 +17,18 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::router::within;
 
+struct NoKeys;
+
+impl Keys for NoKeys {
+    fn by_hash(&self, _: &[u8; 32]) -> Option<Arc<ApiKey>> {
+        None
+    }
+
+    fn exist(&self) -> bool {
+        false
+    }
+}
+
 fn edge(lanes: Arc<Lanes>) -> Arc<Edge> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     Arc::new(Edge {
@@ -26,6 +38,11 @@ fn edge(lanes: Arc<Lanes>) -> Arc<Edge> {
             allowed_hosts: Vec::new(),
         },
         lanes,
+        reach: Reach::Local,
+        keys: Box::new(NoKeys),
+        key_use: Arc::default(),
+        limits: None,
+        trusted_proxies: Vec::new(),
     })
 }
 

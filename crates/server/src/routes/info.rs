@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 
+use crate::middleware::credentials::Reach;
 use crate::state::AppState;
 
 pub fn routes() -> Router<AppState> {
@@ -15,10 +16,12 @@ pub fn routes() -> Router<AppState> {
 async fn info(State(state): State<AppState>) -> Json<Info> {
     let config = &state.config;
     let store = state.store.describe();
-    let (reachable_from, host_guard) = match config.server.listen {
+    let (reachable_from, host_guard) = match &config.server.listen {
+        listen if !listen.is_local() => ("network", true),
         Listen::Tcp { .. } => ("loopback", true),
         Listen::Unix(_) => ("unix_socket", false),
     };
+    let reach = Reach::of(config);
     Json(Info {
         name: "Autom8".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -31,8 +34,10 @@ async fn info(State(state): State<AppState>) -> Json<Info> {
         },
         security: SecuritySummary {
             reachable_from: reachable_from.to_owned(),
-            api_key_required: false,
+            api_key_required: reach.asks_for_keys(state.store.has_keys()),
+            monitoring_open: reach.opens_monitoring(),
             host_guard,
+            rate_limit: state.limits.as_ref().map(|limits| limits.shown()),
             process_tasks: config.executors.process.enabled,
         },
         docs: "/".to_owned(),

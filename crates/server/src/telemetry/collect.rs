@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use autom8_api::task_log::RunWindow;
-use autom8_api::telemetry::{FsyncView, RuntimeView, Scope, SloView, SystemFigures, Unavailable};
+use autom8_api::telemetry::{
+    FsyncView, RateLimitView, RuntimeView, Scope, SloView, SystemFigures, Unavailable,
+};
 use autom8_model::{Monotonic, TaskType, Timestamp};
 use autom8_performance::probes::reading::{Interval, percent, round};
 use autom8_performance::probes::{Probes, SystemReading};
@@ -50,6 +52,8 @@ pub(super) struct Figures {
     pub(super) run_window: Option<RunWindow>,
     pub(super) totals: Totals,
     pub(super) slos: Vec<SloView>,
+    /// None where the rate limit is off.
+    pub(super) rate_limit: Option<RateLimitView>,
     pub(super) signs: VitalSigns,
 }
 
@@ -163,6 +167,7 @@ impl Collector {
             rows_total: telemetry.statements.rows_total(),
             run_window: telemetry.runs.window(Window::FiveMinutes, now_micros),
             totals: self.store.totals(),
+            rate_limit: rate_limit(&telemetry, now),
             reading,
             system,
             runtime,
@@ -241,6 +246,21 @@ impl Collector {
             writes_waiting: Some(writes_waiting as f64),
         }
     }
+}
+
+/// The limiter's figures; on the way it forgets who is idle.
+fn rate_limit(telemetry: &Telemetry, now: Monotonic) -> Option<RateLimitView> {
+    let limits = telemetry.limits.get()?;
+    limits.sweep(now);
+    let statistics = limits.statistics();
+    Some(RateLimitView {
+        policy: limits.shown(),
+        allowed_total: statistics.allowed_total,
+        limited_total: statistics.limited_total,
+        evicted_total: statistics.evicted_live_total,
+        clients: statistics.clients as u64,
+        memory_bytes: statistics.memory_bytes as u64,
+    })
 }
 
 fn fsync(commit: &SeriesFigures) -> FsyncView {

@@ -24,7 +24,7 @@ mod verdict;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -36,6 +36,8 @@ use autom8_store::Store;
 use axum::http::Method;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+
+use crate::middleware::rate_limit::Limits;
 
 pub use published::Published;
 pub use rings::{ErrorNote, SlowRequest};
@@ -56,6 +58,7 @@ pub struct Telemetry {
     pub(crate) runs: Arc<RunBook>,
     slow: Arc<Ring<SlowEntry>>,
     errors: Arc<Ring<ErrorEntry>>,
+    limits: OnceLock<Arc<Limits>>,
     started: Monotonic,
     published: ArcSwapOption<Published>,
     /// Wakes the streams; none once the sampler has stopped.
@@ -77,6 +80,7 @@ impl Telemetry {
                 Arc::clone(&errors),
             )),
             in_flight: Arc::default(),
+            limits: OnceLock::new(),
             slow,
             errors,
             started,
@@ -129,6 +133,12 @@ impl Telemetry {
     /// What the engine reports to.
     pub fn engine_observer(&self) -> Arc<RunBook> {
         Arc::clone(&self.runs)
+    }
+
+    /// Tells of the rate limit from now on. There is one for the life of the process.
+    pub fn watch_limits(&self, limits: Arc<Limits>) {
+        // A second one could only come from a second server with the same telemetry.
+        let _ = self.limits.set(limits);
     }
 
     /// Starts to sample and publish every `period`, until the guard is dropped. Call it on the

@@ -65,8 +65,10 @@ pub(super) fn report(figures: &Figures, verdict: &Verdict) -> Report {
         tasks: tasks(figures, &mut gaps),
         database: database(figures, &mut gaps),
         rate_limit: {
-            gaps.note("rate_limit", "requests are not rate limited yet");
-            None
+            if figures.rate_limit.is_none() {
+                gaps.note("rate_limit", "security.rate_limit_enabled is false");
+            }
+            figures.rate_limit.clone()
         },
         cache: Vec::new(),
         issues: verdict.issues.clone(),

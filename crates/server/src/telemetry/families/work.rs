@@ -28,6 +28,7 @@ const START_LIMIT_SECONDS: f64 = 1.0;
 
 pub(super) fn write(figures: &Figures, exposition: &mut Exposition) {
     http(figures, exposition);
+    rate_limit(figures, exposition);
     database(figures, exposition);
     tasks(figures, exposition);
     objectives(figures, exposition);
@@ -84,6 +85,41 @@ fn http(figures: &Figures, exposition: &mut Exposition) {
         "Requests being answered.",
     );
     single(exposition, family, Some(figures.in_flight as f64));
+}
+
+fn rate_limit(figures: &Figures, exposition: &mut Exposition) {
+    let Some(rate_limit) = &figures.rate_limit else {
+        return;
+    };
+    let family = counter(
+        "autom8_rate_limit_requests",
+        "",
+        "Requests that took from their client's limit, by whether it had any left.",
+    );
+    exposition.family(family, |samples| {
+        samples.count(&[("decision", "allowed")], rate_limit.allowed_total);
+        samples.count(&[("decision", "limited")], rate_limit.limited_total);
+    });
+    let family = counter(
+        "autom8_rate_limit_evicted",
+        "",
+        "Clients forgotten before their limit was full again, for want of memory.",
+    );
+    exposition.family(family, |samples| {
+        samples.count(&[], rate_limit.evicted_total);
+    });
+    let family = gauge(
+        "autom8_rate_limit_clients",
+        "",
+        "Clients whose use of the limit is kept.",
+    );
+    single(exposition, family, Some(rate_limit.clients as f64));
+    let family = gauge(
+        "autom8_rate_limit_memory_bytes",
+        "bytes",
+        "What the rate limiter holds.",
+    );
+    single(exposition, family, Some(rate_limit.memory_bytes as f64));
 }
 
 fn database(figures: &Figures, exposition: &mut Exposition) {
