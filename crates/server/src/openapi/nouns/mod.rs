@@ -1,0 +1,25 @@
+//! What each endpoint takes and may answer, a file for each noun of [`crate::endpoints`].
+
+mod keys;
+mod monitoring;
+mod runs;
+mod scheduler;
+mod service;
+mod task_logs;
+mod tasks;
+
+use super::operation::Operation;
+
+/// Every operation, in no particular order.
+pub(super) fn operations() -> Vec<Operation> {
+    [
+        service::operations(),
+        tasks::operations(),
+        runs::operations(),
+        task_logs::operations(),
+        scheduler::operations(),
+        monitoring::operations(),
+        keys::operations(),
+    ]
+    .concat()
+}
