@@ -11,6 +11,7 @@ pub mod batch;
 pub mod builtin;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod contact;
 pub mod info;
 pub mod key;
 pub mod page;
@@ -27,6 +28,7 @@ pub use audit::AuditLog;
 /// The nouns that views are made of, for those who see the API only.
 pub use autom8_model as model;
 pub use batch::BatchAccepted;
+pub use contact::{ContactBatchResults, ContactList};
 pub use key::{KeyCreated, KeyList, KeyRequest, KeyView};
 pub use page::PageMeta;
 pub use problem::{Problem, ProblemCode};

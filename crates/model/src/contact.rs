@@ -17,7 +17,7 @@ use crate::invalid::Invalid;
 use crate::limits;
 
 /// A contact as it is stored and answered.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Contact {
     pub id: ContactId,
     pub name: String,
@@ -161,6 +161,22 @@ impl ContactPatch {
         } else {
             Err(faults)
         }
+    }
+
+    /// Whether it says nothing at all.
+    pub fn is_empty(&self) -> bool {
+        let ContactPatch {
+            name,
+            phone,
+            email,
+            tags,
+            attributes,
+        } = self;
+        name.is_none()
+            && phone.is_none()
+            && email.is_none()
+            && tags.is_none()
+            && attributes.is_none()
     }
 
     /// The contact as it will be, all but its time of change.
@@ -524,7 +540,7 @@ impl FromStr for Email {
         }
         Ok(Email {
             given: text.to_owned(),
-            key: text.to_lowercase(),
+            key: name_key(text),
         })
     }
 }
@@ -605,9 +621,14 @@ impl FromStr for Tag {
     }
 }
 
-/// The form of a name by which lists sort and searches compare.
+/// The form of a name by which lists sort and searches compare. Each letter is lowered for itself,
+/// so that the beginning of a name has the beginning of its key: the Greek sigma, which has
+/// another form at the end of a word, would break that.
 pub fn name_key(name: &str) -> String {
-    name.to_lowercase()
+    name.chars()
+        .flat_map(char::to_lowercase)
+        .map(|letter| if letter == 'ς' { 'σ' } else { letter })
+        .collect()
 }
 
 #[cfg(test)]
