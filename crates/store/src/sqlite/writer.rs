@@ -270,7 +270,6 @@ impl Writer {
             contacts,
             ..
         } = group;
-        self.shared.contact_stamps.changed(&contacts);
         if !keys.is_empty() {
             let mut table = self.shared.keys.write();
             keys.into_iter().for_each(|change| table.apply(change));
@@ -322,6 +321,8 @@ impl Writer {
                 .retain(|(first, _)| !over.contains(first));
         }
         *self.shared.totals.write() = self.memory.totals();
+        // After the totals: a list that is kept under the new stamp shows the new count.
+        self.shared.contact_stamps.changed(&contacts);
         for segment in group.logs_dropped {
             self.logs.forget(segment);
             // A file that stays is dead weight, not damage; the next start sweeps it up.
