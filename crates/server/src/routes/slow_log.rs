@@ -27,7 +27,7 @@ impl FromQuery for Latest {
 }
 
 /// A screen full.
-const LIMIT_DEFAULT: usize = 50;
+pub(crate) const LIMIT_DEFAULT: usize = 50;
 
 async fn list(State(state): State<AppState>, Query(latest): Query<Latest>) -> Json<SlowLog> {
     Json(SlowLog {
