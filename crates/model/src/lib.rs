@@ -10,6 +10,7 @@ pub mod api_key;
 pub mod audit;
 pub mod clock;
 pub mod contact;
+pub mod contact_import;
 pub mod cron;
 pub mod human_duration;
 pub mod id;

@@ -198,11 +198,22 @@ pub enum BuiltinAction {
     Cleanup,
     /// Writes a JSON and an HTML summary into the data directory.
     Report,
+    /// Takes the contacts of an uploaded file, which the run's input names.
+    ContactsImport,
+    /// Writes all contacts, or those that the run's input asks for, into a file.
+    ContactsExport,
 }
 
 impl BuiltinAction {
     pub const BACKUP_KEEP_DEFAULT: u32 = 7;
-    pub const NAMES: [&'static str; 4] = ["noop", "backup", "cleanup", "report"];
+    pub const NAMES: [&'static str; 6] = [
+        "noop",
+        "backup",
+        "cleanup",
+        "report",
+        "contacts_import",
+        "contacts_export",
+    ];
 
     pub fn name(&self) -> &'static str {
         match self {
@@ -210,6 +221,8 @@ impl BuiltinAction {
             BuiltinAction::Backup { .. } => "backup",
             BuiltinAction::Cleanup => "cleanup",
             BuiltinAction::Report => "report",
+            BuiltinAction::ContactsImport => "contacts_import",
+            BuiltinAction::ContactsExport => "contacts_export",
         }
     }
 }
@@ -279,6 +292,8 @@ impl BuiltinOptions {
             "noop" => plain(BuiltinAction::Noop),
             "cleanup" => plain(BuiltinAction::Cleanup),
             "report" => plain(BuiltinAction::Report),
+            "contacts_import" => plain(BuiltinAction::ContactsImport),
+            "contacts_export" => plain(BuiltinAction::ContactsExport),
             "backup" => match self.keep.unwrap_or(BuiltinAction::BACKUP_KEEP_DEFAULT) {
                 0 => Err("`keep` is 0: keep at least 1 backup".to_owned()),
                 keep => Ok(BuiltinAction::Backup { keep }),
