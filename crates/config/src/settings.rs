@@ -68,6 +68,8 @@ settings! {
         runs: u64 = 10_000_000, check retention_runs;
         /// Bytes of history that are kept.
         bytes: ByteSize = ByteSize(10 << 30), check retention_bytes;
+        /// Age of the oldest entry of the audit log that is kept.
+        audit_age: Duration = Duration::from_secs(90 * 86_400), check retention_age;
     }
 
     /// What the server measures about itself.

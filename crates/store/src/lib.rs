@@ -93,7 +93,7 @@ pub trait Store: Send + Sync + 'static {
     /// stays. Contacts may share a number.
     fn contact_stamp(&self, id: ContactId) -> u64;
 
-    /// The same for all contacts together: any list of them.
+    /// The same for all contacts together: any list of them, and how many [`Self::totals`] counts.
     fn contacts_stamp(&self) -> u64;
 
     // ── Keys ─────────────────────────────────────────────────────────────────────────────────
@@ -530,10 +530,13 @@ pub struct Reaped {
     pub ended: u64,
 }
 
+/// The error of a run that was cancelled before it began.
+pub const CANCELLED_WAITING: &str = "cancelled while it waited";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
-    /// It waited and is cancelled now.
-    AtOnce,
+    /// It waited, and is cancelled since then.
+    AtOnce { at: Timestamp },
     /// It runs; the request is durable and its executor is to be stopped.
     Requested,
 }

@@ -4,17 +4,17 @@ use autom8_api::batch::BatchAccepted;
 use autom8_api::page::PageMeta;
 use autom8_api::problem::Problem;
 use autom8_api::run::{AttemptView, RunList, RunView};
-use autom8_model::{RunId, RunState, TaskName, TaskType, Timestamp, Trigger};
-use autom8_store::{Attempt, Enqueue, RunFilter, Write};
+use autom8_model::{Run, RunId, RunState, Task, TaskName, TaskType, Timestamp, Trigger};
+use autom8_store::{Attempt, CANCELLED_WAITING, Cancelled, Enqueue, Enqueued, Replayed, RunFilter};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use super::tasks::Created;
+use crate::answer::Answer;
 use crate::error::ApiProblem;
 use crate::extract::path::no_run;
-use crate::extract::{FromQuery, Parameters, Query, RunPath, batch, json};
+use crate::extract::{FromQuery, Parameters, Query, RunPath, Writing, batch, json};
 use crate::middleware::body_limit::BATCH_BODY_BYTES_MAX;
 use crate::state::AppState;
 
@@ -90,55 +90,123 @@ async fn cancel(
     State(state): State<AppState>,
     RunPath(id): RunPath,
     _: Query<()>,
-) -> Result<(StatusCode, Json<RunView>), ApiProblem> {
-    state.engine.cancel_run(id, Write::unattended()).await?;
-    Ok((StatusCode::ACCEPTED, Json(find(&state, id).await?)))
+    writing: Writing,
+) -> Result<Answer, ApiProblem> {
+    let before = state
+        .store
+        .run(id)
+        .await?
+        .ok_or_else(|| no_run(&id.to_string()))?;
+    let answer = move |cancelled: &Cancelled| {
+        let mut run = before;
+        if let Cancelled::AtOnce { at } = cancelled {
+            run.state = RunState::Cancelled;
+            run.finished_at = Some(*at);
+            run.error = Some(CANCELLED_WAITING.to_owned());
+        }
+        accepted(run)
+    };
+    let write = writing.answering(answer.clone());
+    let cancelled = state.engine.cancel_run(id, write).await?;
+    Ok(answer(&cancelled))
 }
 
 async fn retry(
     State(state): State<AppState>,
     RunPath(id): RunPath,
     _: Query<()>,
-) -> Result<Created<RunView>, ApiProblem> {
-    let replay = state.store.replay_run(id, Write::unattended()).await?;
-    accepted(&state, replay.run).await
+    writing: Writing,
+) -> Result<Answer, ApiProblem> {
+    let answer = move |replayed: &Replayed| {
+        accepted(Run {
+            replay_of: Some(id),
+            input: replayed.input.clone(),
+            ..queued(
+                replayed.run,
+                &replayed.task,
+                Trigger::Replay,
+                replayed.queued_at,
+            )
+        })
+    };
+    let write = writing.answering(answer);
+    let replayed = state.store.replay_run(id, write).await?;
+    Ok(answer(&replayed))
 }
 
 async fn run_batch(
     State(state): State<AppState>,
     _: Query<()>,
+    writing: Writing,
     request: Request,
-) -> Result<(StatusCode, Json<BatchAccepted>), ApiProblem> {
+) -> Result<Answer, ApiProblem> {
     let body = json::read_json(request, BATCH_BODY_BYTES_MAX).await?;
     let batch = batch::read(&body).map_err(Problem::from)?;
-    let enqueued = state
-        .store
-        .enqueue(
-            Enqueue {
-                task: batch.task,
-                trigger: Trigger::Batch,
-                inputs: batch.inputs,
-            },
-            Write::unattended(),
-        )
-        .await?;
-    let accepted = BatchAccepted {
-        accepted: enqueued.count(),
-        deduplicated: 0,
-        ids: batch.return_ids.then(|| enqueued.iter().collect()),
+    let return_ids = batch.return_ids;
+    let answer = move |enqueued: &Enqueued| {
+        let accepted = BatchAccepted {
+            accepted: enqueued.count(),
+            deduplicated: 0,
+            ids: return_ids.then(|| enqueued.iter().collect()),
+        };
+        Answer::json(StatusCode::ACCEPTED, &accepted)
     };
-    Ok((StatusCode::ACCEPTED, Json(accepted)))
+    let enqueue = Enqueue {
+        task: batch.task,
+        trigger: Trigger::Batch,
+        inputs: batch.inputs,
+    };
+    let write = writing.answering(answer);
+    let enqueued = state.store.enqueue(enqueue, write).await?;
+    Ok(answer(&enqueued))
 }
 
-/// The 202 of a run that was queued just now; it may be further already.
-pub(super) async fn accepted(state: &AppState, id: RunId) -> Result<Created<RunView>, ApiProblem> {
-    let location = format!("/api/v1/runs/{id}");
-    let view = find(state, id).await?;
-    Ok((
-        StatusCode::ACCEPTED,
-        [(header::LOCATION, location)],
-        Json(view),
-    ))
+/// Queues one run, and shows it as it was queued; it may be further already.
+pub(super) async fn enqueue_one(
+    state: &AppState,
+    enqueue: Enqueue,
+    writing: Writing,
+) -> Result<Answer, ApiProblem> {
+    let (trigger, inputs) = (enqueue.trigger, enqueue.inputs.clone());
+    let answer = move |enqueued: &Enqueued| match (enqueued.iter().next(), &enqueued.task) {
+        (Some(id), Some(task)) => accepted(Run {
+            input: inputs.get(0).map(<[u8]>::to_vec),
+            ..queued(id, task, trigger, enqueued.queued_at)
+        }),
+        _ => Answer::broken("an enqueue of one run returned none"),
+    };
+    let write = writing.answering(answer.clone());
+    let enqueued = state.store.enqueue(enqueue, write).await?;
+    Ok(answer(&enqueued))
+}
+
+/// A run as it is queued.
+fn queued(id: RunId, task: &Task, trigger: Trigger, queued_at: Timestamp) -> Run {
+    Run {
+        id,
+        task: task.spec.name.clone(),
+        task_type: task.spec.action.task_type(),
+        state: RunState::Queued,
+        trigger,
+        planned_at: None,
+        queued_at,
+        run_at: None,
+        started_at: None,
+        finished_at: None,
+        attempt: 0,
+        max_attempts: task.spec.retry.max_attempts,
+        epoch: None,
+        replay_of: None,
+        input: None,
+        result: None,
+        error: None,
+        log: None,
+    }
+}
+
+fn accepted(run: Run) -> Answer {
+    let location = format!("/api/v1/runs/{}", run.id);
+    Answer::accepted(location, &RunView::from(run))
 }
 
 async fn find(state: &AppState, id: RunId) -> Result<RunView, ApiProblem> {

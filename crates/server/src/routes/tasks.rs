@@ -1,25 +1,24 @@
 //! `/api/v1/tasks`: what to do, and when.
 
-use autom8_store::Write;
 use std::sync::Arc;
 
 use autom8_api::page::PageMeta;
 use autom8_api::problem::Problem;
-use autom8_api::run::{RunRequest, RunView};
+use autom8_api::run::RunRequest;
 use autom8_api::task::{NextFire, NextFires, TaskDeleted, TaskList, TaskView, Toggle};
 use autom8_engine::executors::NetworkPolicy;
 use autom8_model::{Action, Inputs, Task, TaskName, TaskSpec, Timestamp, Trigger, limits};
-use autom8_store::Enqueue;
+use autom8_store::{DeletedTask, Enqueue};
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, StatusCode, header};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use tokio::sync::Mutex;
 
+use crate::answer::Answer;
 use crate::error::ApiProblem;
 use crate::extract::path::no_task;
 use crate::extract::{
-    FromQuery, JsonBody, OptionalJsonBody, Parameters, Query, TaskPath, json, merge,
+    FromQuery, JsonBody, OptionalJsonBody, Parameters, Query, TaskPath, Writing, json, merge,
 };
 use crate::middleware::body_limit::BODY_BYTES_MAX;
 use crate::state::AppState;
@@ -37,9 +36,6 @@ pub fn routes() -> Router<AppState> {
         .route("/api/v1/tasks/{name}/toggle", put(toggle))
         .route("/api/v1/tasks/{name}/next", get(next))
 }
-
-/// An answer that names where the new thing is.
-pub(super) type Created<T> = (StatusCode, [(HeaderName, String); 1], Json<T>);
 
 struct ListQuery {
     after: Option<TaskName>,
@@ -79,20 +75,23 @@ async fn list(
 async fn create(
     State(state): State<AppState>,
     _: Query<()>,
+    writing: Writing,
     request: Request,
-) -> Result<Created<TaskView>, ApiProblem> {
+) -> Result<Answer, ApiProblem> {
     let body = json::read_json(request, BODY_BYTES_MAX).await?;
     let spec = read_spec(&merge::writable_fields(&body)?)?;
     check_allowed(&state, &spec)?;
-    let task = state.store.create_task(spec, Write::unattended()).await?;
+    let now = state.clock.now();
+    let answer = move |task: &Arc<Task>| {
+        let location = format!("/api/v1/tasks/{}", task.spec.name);
+        Answer::created(location, &TaskView::of(task, now))
+    };
+    let task = state
+        .store
+        .create_task(spec, writing.answering(answer))
+        .await?;
     state.engine.schedules_changed();
-    let location = format!("/api/v1/tasks/{}", task.spec.name);
-    let view = TaskView::of(&task, state.clock.now());
-    Ok((
-        StatusCode::CREATED,
-        [(header::LOCATION, location)],
-        Json(view),
-    ))
+    Ok(answer(&task))
 }
 
 async fn show(
@@ -113,8 +112,9 @@ async fn change(
     State(state): State<AppState>,
     TaskPath(name): TaskPath,
     _: Query<()>,
+    writing: Writing,
     request: Request,
-) -> Result<Json<TaskView>, ApiProblem> {
+) -> Result<Answer, ApiProblem> {
     let patch = json::read_json(request, BODY_BYTES_MAX).await?;
     let _one_at_a_time = CHANGES.lock().await;
     let task = find(&state, &name).await?;
@@ -130,6 +130,7 @@ async fn change(
         )
         .into());
     }
+    let answer = shown(state.clock.now());
     let after = write_spec(&spec)?;
     let task = if after == before {
         task
@@ -143,42 +144,52 @@ async fn change(
         match switched {
             // Pausing and resuming is an operation of its own: it makes no new revision.
             Some(enabled) if only_switched => {
-                state
-                    .store
-                    .set_task_enabled(&name, enabled, Write::unattended())
-                    .await?
+                let write = writing.answering(answer);
+                state.store.set_task_enabled(&name, enabled, write).await?
             }
             _ => {
                 check_allowed(&state, &spec)?;
-                state.store.update_task(spec, Write::unattended()).await?
+                let write = writing.answering(answer);
+                state.store.update_task(spec, write).await?
             }
         }
     };
     state.engine.schedules_changed();
-    Ok(Json(TaskView::of(&task, state.clock.now())))
+    Ok(answer(&task))
+}
+
+/// A task as it is after a change at this time.
+fn shown(now: Timestamp) -> impl Fn(&Arc<Task>) -> Answer + Copy + Send + 'static {
+    move |task| Answer::ok(&TaskView::of(task, now))
 }
 
 async fn delete(
     State(state): State<AppState>,
     TaskPath(name): TaskPath,
     _: Query<()>,
-) -> Result<Json<TaskDeleted>, ApiProblem> {
-    let deleted = state.store.delete_task(&name, Write::unattended()).await?;
+    writing: Writing,
+) -> Result<Answer, ApiProblem> {
+    let answer = |deleted: &DeletedTask| {
+        Answer::ok(&TaskDeleted {
+            message: "Task deleted".to_owned(),
+            cancelled: deleted.cancelled,
+            stopping: deleted.running.len() as u64,
+        })
+    };
+    let write = writing.answering(answer);
+    let deleted = state.store.delete_task(&name, write).await?;
     state.engine.schedules_changed();
     state.engine.stop_runs(&deleted.running);
-    Ok(Json(TaskDeleted {
-        message: "Task deleted".to_owned(),
-        cancelled: deleted.cancelled,
-        stopping: deleted.running.len() as u64,
-    }))
+    Ok(answer(&deleted))
 }
 
 pub(super) async fn run(
     State(state): State<AppState>,
     TaskPath(task): TaskPath,
     _: Query<()>,
+    writing: Writing,
     OptionalJsonBody(request): OptionalJsonBody<RunRequest>,
-) -> Result<Created<RunView>, ApiProblem> {
+) -> Result<Answer, ApiProblem> {
     let inputs = match request.input.as_deref() {
         None => Inputs::none(),
         Some(input) if input.get().len() > limits::INPUT_BYTES_MAX => {
@@ -187,59 +198,54 @@ pub(super) async fn run(
         }
         Some(input) => Inputs::one(input.get().as_bytes()),
     };
-    let enqueued = state
-        .store
-        .enqueue(
-            Enqueue {
-                task,
-                trigger: Trigger::Manual,
-                inputs,
-            },
-            Write::unattended(),
-        )
-        .await?;
-    let id = enqueued.iter().next();
-    let id = id.ok_or_else(|| ApiProblem::internal("an enqueue of one run returned no id"))?;
-    super::runs::accepted(&state, id).await
+    let enqueue = Enqueue {
+        task,
+        trigger: Trigger::Manual,
+        inputs,
+    };
+    super::runs::enqueue_one(&state, enqueue, writing).await
 }
 
 pub(super) async fn pause(
     state: State<AppState>,
     TaskPath(name): TaskPath,
     _: Query<()>,
-) -> Result<Json<TaskView>, ApiProblem> {
-    set_enabled(&state, &name, false).await
+    writing: Writing,
+) -> Result<Answer, ApiProblem> {
+    set_enabled(&state, &name, false, writing).await
 }
 
 pub(super) async fn resume(
     state: State<AppState>,
     TaskPath(name): TaskPath,
     _: Query<()>,
-) -> Result<Json<TaskView>, ApiProblem> {
-    set_enabled(&state, &name, true).await
+    writing: Writing,
+) -> Result<Answer, ApiProblem> {
+    set_enabled(&state, &name, true, writing).await
 }
 
 async fn toggle(
     state: State<AppState>,
     TaskPath(name): TaskPath,
     _: Query<()>,
+    writing: Writing,
     JsonBody(toggle): JsonBody<Toggle>,
-) -> Result<Json<TaskView>, ApiProblem> {
-    set_enabled(&state, &name, toggle.enabled).await
+) -> Result<Answer, ApiProblem> {
+    set_enabled(&state, &name, toggle.enabled, writing).await
 }
 
 async fn set_enabled(
     state: &AppState,
     name: &TaskName,
     enabled: bool,
-) -> Result<Json<TaskView>, ApiProblem> {
+    writing: Writing,
+) -> Result<Answer, ApiProblem> {
     let _one_at_a_time = CHANGES.lock().await;
-    let task = state
-        .store
-        .set_task_enabled(name, enabled, Write::unattended())
-        .await?;
+    let answer = shown(state.clock.now());
+    let write = writing.answering(answer);
+    let task = state.store.set_task_enabled(name, enabled, write).await?;
     state.engine.schedules_changed();
-    Ok(Json(TaskView::of(&task, state.clock.now())))
+    Ok(answer(&task))
 }
 
 /// Fires that one preview shows. A rare date (29 February on a Monday) takes a walk over decades

@@ -218,12 +218,12 @@ impl Model {
     }
 
     /// `None`: it has ended.
-    pub(super) fn cancel(&mut self, id: RunId) -> Option<Cancelled> {
+    pub(super) fn cancel(&mut self, id: RunId, now: Timestamp) -> Option<Cancelled> {
         let run = self.runs.get_mut(&id)?;
         match run.state {
             RunState::Queued => {
                 run.state = RunState::Cancelled;
-                Some(Cancelled::AtOnce)
+                Some(Cancelled::AtOnce { at: now })
             }
             RunState::Running => {
                 run.stop = true;

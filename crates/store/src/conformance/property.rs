@@ -261,7 +261,7 @@ impl History<'_> {
     async fn cancel(&mut self) {
         let Some(run) = self.any_run() else { return };
         let answer = self.store.cancel_run(run, Write::unattended()).await;
-        match self.model.cancel(run) {
+        match self.model.cancel(run, self.store.now()) {
             Some(expected) => assert_eq!(answer.unwrap(), expected, "{run}"),
             None => assert!(is_conflict(&answer), "{run} has ended"),
         }

@@ -23,7 +23,7 @@ pub(super) async fn a_queued_run_is_cancelled_at_once(backend: &dyn Backend) {
     store.advance(5);
     assert_eq!(
         store.cancel_run(run, Write::unattended()).await.unwrap(),
-        Cancelled::AtOnce
+        Cancelled::AtOnce { at: store.now() }
     );
     let told = store.get(run).await;
     assert_eq!(
@@ -54,7 +54,7 @@ pub(super) async fn a_run_that_backs_off_is_cancelled_at_once(backend: &dyn Back
         .await;
     assert_eq!(
         store.cancel_run(run, Write::unattended()).await.unwrap(),
-        Cancelled::AtOnce
+        Cancelled::AtOnce { at: store.now() }
     );
     let told = store.get(run).await;
     assert_eq!((told.state, told.attempt), (RunState::Cancelled, 1));
@@ -76,7 +76,7 @@ pub(super) async fn a_suspect_is_cancelled_at_once(backend: &dyn Backend) {
             .cancel_run(runs[0], Write::unattended())
             .await
             .unwrap(),
-        Cancelled::AtOnce
+        Cancelled::AtOnce { at: store.now() }
     );
     assert_eq!(store.state(runs[0]).await, RunState::Cancelled);
     assert_eq!(store.totals().queued, 1);

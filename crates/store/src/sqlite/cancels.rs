@@ -8,7 +8,7 @@ use super::finishes::Outcome;
 use super::group::Group;
 use super::operation::Failure;
 use super::writer::Writer;
-use crate::{Cancelled, Replayed, StoreError};
+use crate::{CANCELLED_WAITING, Cancelled, Replayed, StoreError};
 
 /// What a decision about a single run needs of its row.
 struct Row {
@@ -29,8 +29,8 @@ impl Writer {
             self.request_cancel(run, group)?;
             return Ok(Cancelled::Requested);
         }
-        self.cancel_waiting(run, "cancelled while it waited", group)?;
-        Ok(Cancelled::AtOnce)
+        self.cancel_waiting(run, CANCELLED_WAITING, group)?;
+        Ok(Cancelled::AtOnce { at: group.now })
     }
 
     /// Makes the wish to stop a running run durable.

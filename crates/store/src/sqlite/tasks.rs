@@ -13,7 +13,7 @@ use super::group::{Group, TaskChange};
 use super::inbox::{PendingDeletion, Reply};
 use super::operation::Failure;
 use super::writer::Writer;
-use crate::{DeletedTask, StoreError};
+use crate::{CANCELLED_WAITING, DeletedTask, StoreError};
 
 /// Old revisions kept of a task: a run that is queued longer than this many changes takes the
 /// oldest that is left.
@@ -236,7 +236,7 @@ impl Writer {
         let why = if self.memory.tasks.is_deleted(span.task) {
             "the task was deleted"
         } else {
-            "cancelled while it waited"
+            CANCELLED_WAITING
         };
         let mut outcomes = Vec::with_capacity(span.count as usize);
         let mut segment = 0;
