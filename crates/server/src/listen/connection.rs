@@ -48,7 +48,9 @@ pub(super) async fn serve<S>(
     let connection = http1::Builder::new()
         // The watch has this deadline, which hyper's timer would apply to idle connections too.
         .header_read_timeout(None)
+        // A head that arrives at once may lie in a buffer that has grown beyond its bound.
         .max_buf_size(limits.head_bytes_max)
+        .max_header_size(limits.head_bytes_max)
         .serve_connection(io, service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
