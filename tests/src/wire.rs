@@ -65,6 +65,15 @@ impl Wire {
         read_answer_unless_endless(&mut self.reader, head_only)
     }
 
+    /// The same for an answer that may never come.
+    ///
+    /// # Errors
+    /// It has not come within the limit, or the connection ended.
+    pub fn answer_within(&mut self, limit: Duration) -> std::io::Result<Answer> {
+        self.reader.get_ref().set_read_timeout(Some(limit))?;
+        self.answer(false)
+    }
+
     /// Everything that still comes before the server closes.
     ///
     /// # Errors

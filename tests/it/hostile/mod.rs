@@ -5,3 +5,4 @@
 //! that the server lists. [`framing`] is what is wrong with requests themselves, byte by byte.
 
 mod corpus;
+mod framing;

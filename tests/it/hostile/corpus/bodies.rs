@@ -255,7 +255,7 @@ const UNKNOWN_FIELDS: &[&str] = &[
     "\u{1f4a9}",
 ];
 
-/// Every field of every body that the API takes, but `input`, which may hold anything.
+/// Every field of every body that the API takes, but `input` and `inputs`, which hold anything.
 const FIELDS: &[&str] = &[
     "name",
     "do",
@@ -269,7 +269,6 @@ const FIELDS: &[&str] = &[
     "on_crash",
     "enabled",
     "task",
-    "inputs",
     "return_ids",
     "phone",
     "email",
@@ -320,14 +319,14 @@ fn made_large() -> Vec<BadBody> {
         in_name(nested("[", "]", 64)),
         in_name(nested("[", "]", 30_000)),
         in_name(format!("{}1{}", "{\"a\":".repeat(64), "}".repeat(64))),
-        in_name("9".repeat(100_000)),
+        in_name("9".repeat(50_000)),
         in_name(format!("-{}", "9".repeat(400))),
         in_name(format!("0.{}", "1".repeat(50_000))),
         in_name(format!("1e{}", "9".repeat(1_000))),
         in_name("1e-999999999".to_owned()),
         in_name("18446744073709551616".to_owned()),
         in_name(format!("\"{}", "x".repeat(100_000))),
-        in_name(format!("[{}1]", "1,".repeat(50_000))),
+        in_name(format!("[{}1]", "1,".repeat(20_000))),
         bad(format!("{{\"{}\":1}}", "k".repeat(50_000)), "/"),
         bad(
             format!(
