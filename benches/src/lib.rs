@@ -5,7 +5,7 @@
 //! [`machine`] describes where it runs, [`percentiles`] sums up, [`load`] asks over HTTP,
 //! [`reference`](mod@reference) is the bare server that the product's is held against, [`product`]
 //! starts the product as a process, [`in_process`] its engine and store in this one, [`ceiling`] is
-//! the bare store that the engine is held against.
+//! the bare store that the engine is held against, [`random`] draws the keys.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -15,4 +15,5 @@ pub mod load;
 pub mod machine;
 pub mod percentiles;
 pub mod product;
+pub mod random;
 pub mod reference;

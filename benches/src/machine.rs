@@ -86,6 +86,17 @@ pub fn repository_root() -> PathBuf {
     root
 }
 
+/// Memory of this process that is in RAM.
+pub fn resident_bytes() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: usize = text
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .unwrap_or(0);
+    pages * rustix::param::page_size()
+}
+
 /// Bytes that this process has handed to the file system so far (`wchar`), and those that became
 /// dirty pages (`write_bytes`).
 pub fn bytes_written() -> (u64, u64) {

@@ -93,7 +93,13 @@ impl Order {
                 self.add(place, false);
             }
             Policy::Recency => {}
-            Policy::Sieve => self.links[place as usize].is_marked = true,
+            Policy::Sieve => {
+                // Read first: what is asked for again and again is not to be written again and again.
+                let links = &mut self.links[place as usize];
+                if !links.is_marked {
+                    links.is_marked = true;
+                }
+            }
         }
     }
 
