@@ -2,23 +2,34 @@
 //!
 //! [`Client`] has a method for each thing one can ask of a server. An [`Answer`] holds what was
 //! read and the text it was read from, so that a program can pass on exactly what the server said.
-//! [`log`] follows the output of a run and survives a broken connection.
+//! [`log`] follows the output of a run and survives a broken connection; [`repeat`] says which
+//! requests are sent again, and when.
 
+mod address;
+mod keys;
 pub mod log;
+pub mod repeat;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use autom8_model::api_key::Secret;
 use autom8_model::{RunId, Timestamp};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
+use reqwest::header::{self, HeaderValue};
+use reqwest::{Method, Request, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::problem::Problem;
+use address::Address;
+use repeat::{IDEMPOTENCY_KEY, Limited, Tries, Unanswered, idempotency_key};
+
+use crate::problem::{Problem, ProblemCode};
 use crate::run::{RunLogView, RunRequest};
 use crate::task::{NextFires, TaskDeleted};
 use crate::{RunList, RunView, SchedulerStatus, TaskList, TaskLogStats, TaskView};
 
 pub use log::{LogEvent, LogFollower};
+pub use repeat::Patience;
 
 /// Where a server listens unless it was told otherwise.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:5000";
@@ -41,6 +52,18 @@ pub struct Client {
     base: String,
     /// As it was given, for messages.
     server: String,
+    /// Whether nobody can listen in on the way to it.
+    is_private: bool,
+    key: Option<Credential>,
+    patience: Option<Arc<dyn Patience>>,
+}
+
+/// An API key as it is sent. Its `Debug` form hides it, as all that is printed does.
+#[derive(Clone, Debug)]
+struct Credential {
+    header: HeaderValue,
+    /// Which key it is and where it was found, for messages.
+    told: String,
 }
 
 /// What the server said: as a value, and word for word.
@@ -67,6 +90,16 @@ pub enum ClientError {
     /// The server says no; the problem says why.
     #[error("{0}")]
     Refused(Box<Problem>),
+    /// Show an API key, or another one.
+    #[error("{problem}{}", told(key.as_deref()))]
+    Unauthenticated {
+        problem: Box<Problem>,
+        /// The key that was shown, as people are told of it.
+        key: Option<String>,
+    },
+    /// The way there is open to others: encrypt it, or say that this does not matter.
+    #[error("the API key was not sent to {server}: whoever is on the way could read it")]
+    Exposed { server: String },
     /// Something answers there that is not this API, or is another version of it.
     #[error("{server} answered {status} with something else than expected: {reason}")]
     Unreadable {
@@ -106,12 +139,13 @@ pub struct PageQuery {
 }
 
 impl Client {
-    /// A client of `http://HOST:PORT`, `https://…` or `unix:PATH`.
+    /// A client of `http://HOST:PORT`, `https://…` or `unix:PATH`. It shows no key, and asks once.
     pub fn new(server: &str) -> Result<Self, ClientError> {
         let refused = |reason: String| ClientError::Address {
-            server: server.to_owned(),
+            server: shown_address(server),
             reason,
         };
+        let address = Address::parse(server).map_err(refused)?;
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("autom8/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -120,31 +154,61 @@ impl Client {
             // was set for the rest of the world, and does not move.
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none());
-        let base = match server.strip_prefix("unix:") {
-            Some("") => return Err(refused("write unix:PATH".to_owned())),
+        if let Some(path) = address.socket {
             #[cfg(unix)]
-            Some(path) => {
-                http = http.unix_socket(std::path::PathBuf::from(path));
-                "http://localhost".to_owned()
+            {
+                http = http.unix_socket(path);
             }
             #[cfg(not(unix))]
-            Some(_) => return Err(refused("this system has no Unix sockets".to_owned())),
-            None => {
-                let hint =
-                    || format!("write http://HOST:PORT, e.g. {DEFAULT_SERVER}, or unix:PATH");
-                let url = reqwest::Url::parse(server).map_err(|_| refused(hint()))?;
-                if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
-                    return Err(refused(hint()));
-                }
-                server.trim_end_matches('/').to_owned()
-            }
-        };
+            return Err(refused(format!(
+                "this system has no Unix sockets: {}",
+                path.display()
+            )));
+        }
         let http = http.build().map_err(|error| refused(innermost(&error)))?;
         Ok(Client {
             http,
-            base,
+            base: address.base,
             server: server.to_owned(),
+            is_private: address.is_private,
+            key: None,
+            patience: None,
         })
+    }
+
+    /// Shows this key with each request. `found` says where it was found.
+    ///
+    /// # Errors
+    /// [`ClientError::Exposed`] where others could read it on its way, unless `openly` says that
+    /// this does not matter.
+    pub fn with_key(
+        mut self,
+        key: &Secret,
+        found: &str,
+        openly: bool,
+    ) -> Result<Self, ClientError> {
+        if !self.is_private && !openly {
+            return Err(ClientError::Exposed {
+                server: self.server,
+            });
+        }
+        let header = HeaderValue::try_from(format!("Bearer {}", key.as_str()));
+        let mut header = header.map_err(|error| ClientError::Address {
+            server: self.server.clone(),
+            reason: error.to_string(),
+        })?;
+        header.set_sensitive(true);
+        self.key = Some(Credential {
+            header,
+            told: format!("{}… from {found}", key.shown()),
+        });
+        Ok(self)
+    }
+
+    /// Lets requests be sent again as [`repeat`] says.
+    pub fn with_patience(mut self, patience: Arc<dyn Patience>) -> Self {
+        self.patience = Some(patience);
+        self
     }
 
     /// As it was given.
@@ -164,8 +228,7 @@ impl Client {
 
     /// Creates a task from its definition in JSON.
     pub async fn add_task(&self, spec: &impl Serialize) -> Result<Answer<TaskView>, ClientError> {
-        self.ask(self.request(Method::POST, &["tasks"]).json(spec))
-            .await
+        self.ask(self.post_once(&["tasks"]).json(spec)).await
     }
 
     /// Changes the fields given.
@@ -188,11 +251,8 @@ impl Client {
         name: &str,
         request: &RunRequest,
     ) -> Result<Answer<RunView>, ClientError> {
-        self.ask(
-            self.request(Method::POST, &["tasks", name, "run"])
-                .json(request),
-        )
-        .await
+        self.ask(self.post_once(&["tasks", name, "run"]).json(request))
+            .await
     }
 
     pub async fn pause_task(&self, name: &str) -> Result<Answer<TaskView>, ClientError> {
@@ -231,13 +291,13 @@ impl Client {
 
     /// Asks a run to stop; the answer shows it as it is at that moment.
     pub async fn cancel_run(&self, id: RunId) -> Result<Answer<RunView>, ClientError> {
-        self.ask(self.request(Method::POST, &["runs", &id.to_string(), "cancel"]))
+        self.ask(self.post_once(&["runs", &id.to_string(), "cancel"]))
             .await
     }
 
     /// Makes a new run that repeats an ended one.
     pub async fn retry_run(&self, id: RunId) -> Result<Answer<RunView>, ClientError> {
-        self.ask(self.request(Method::POST, &["runs", &id.to_string(), "retry"]))
+        self.ask(self.post_once(&["runs", &id.to_string(), "retry"]))
             .await
     }
 
@@ -272,42 +332,94 @@ impl Client {
         self.request(Method::GET, path)
     }
 
+    /// A POST that happens once, also if it has to be sent again.
+    fn post_once(&self, path: &[&str]) -> RequestBuilder {
+        self.request(Method::POST, path)
+            .header(IDEMPOTENCY_KEY, idempotency_key())
+    }
+
     fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
         let mut url = format!("{}/api/v1", self.base);
         for segment in path {
             url.push('/');
             push_segment(&mut url, segment);
         }
-        self.http
+        let request = self
+            .http
             .request(method, url)
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, "application/json");
+        match &self.key {
+            Some(key) => request.header(header::AUTHORIZATION, key.header.clone()),
+            None => request,
+        }
     }
 
     async fn ask<T: DeserializeOwned>(
         &self,
         request: RequestBuilder,
     ) -> Result<Answer<T>, ClientError> {
-        let response = self.send(request.timeout(ANSWER_TIMEOUT)).await?;
-        let status = response.status();
-        let text = self.text(response).await?;
+        let (status, text) = self.ask_text(request).await?;
         match serde_json::from_str(&text) {
             Ok(value) => Ok(Answer { value, text }),
             Err(error) => Err(self.unreadable(status, error)),
         }
     }
 
-    /// Sends a request; anything but a 2xx is an error.
+    async fn ask_text(&self, request: RequestBuilder) -> Result<(StatusCode, String), ClientError> {
+        let request = request.timeout(ANSWER_TIMEOUT).build();
+        let mut request = request.map_err(|error| self.failed(&error))?;
+        let mut tries = Tries::default();
+        loop {
+            let copy = request.try_clone();
+            let failure = match self.send_once(request).await {
+                Ok(response) => {
+                    let status = response.status();
+                    match self.text(response).await {
+                        Ok(text) => return Ok((status, text)),
+                        Err(error) => error.into(),
+                    }
+                }
+                Err(failure) => failure,
+            };
+            request = tries.next(self, failure, copy).await?;
+        }
+    }
+
+    /// Sends a request whose answer is read as it comes; anything but a 2xx is an error.
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let response = request.send().await.map_err(|error| self.failed(&error))?;
+        let mut request = request.build().map_err(|error| self.failed(&error))?;
+        let mut tries = Tries::default();
+        loop {
+            let copy = request.try_clone();
+            match self.send_once(request).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => request = tries.next(self, failure, copy).await?,
+            }
+        }
+    }
+
+    async fn send_once(&self, request: Request) -> Result<Response, Unanswered> {
+        let sent = self.http.execute(request).await;
+        let response = sent.map_err(|error| self.failed(&error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
+        let limited = (status == StatusCode::TOO_MANY_REQUESTS).then(|| Limited {
+            retry_after: retry_after(&response),
+        });
         let text = self.text(response).await?;
-        match serde_json::from_str::<Problem>(&text) {
-            Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
-            Err(_) => Err(self.unreadable(status, "it is no problem of this API")),
-        }
+        let error = match serde_json::from_str::<Problem>(&text) {
+            Ok(problem) if problem.code == ProblemCode::Unauthenticated => {
+                ClientError::Unauthenticated {
+                    problem: Box::new(problem),
+                    key: self.key.as_ref().map(|key| key.told.clone()),
+                }
+            }
+            Ok(problem) => ClientError::Refused(Box::new(problem)),
+            Err(_) => self.unreadable(status, "it is no problem of this API"),
+        };
+        Err(Unanswered { error, limited })
     }
 
     async fn text(&self, mut response: Response) -> Result<String, ClientError> {
@@ -342,6 +454,25 @@ impl Client {
             reason: reason.to_string(),
         }
     }
+}
+
+fn told(key: Option<&str>) -> String {
+    key.map_or_else(String::new, |key| format!(" (the key was {key})"))
+}
+
+/// An address as it may be shown: with no password that was put into it by mistake.
+fn shown_address(server: &str) -> String {
+    match (server.split_once("://"), server.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://…@{host}"),
+        _ => server.to_owned(),
+    }
+}
+
+/// The form in seconds, which is the one this API sends.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(header::RETRY_AFTER)?;
+    let seconds = value.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// The cause that says something: "Connection refused", not "error sending request".

@@ -31,7 +31,7 @@ pub(crate) const EXIT_CODES_HELP: &str = "Exit codes:
    1  failed, or a check did not pass
    2  the command line, a file or the configuration is wrong
    4  no server answers
-   6  there is no such task or run
+   6  there is no such task, run, contact or key
    7  not allowed
   10  with --wait: the run failed
   11  with --wait: the run was cancelled
@@ -127,6 +127,21 @@ impl From<ClientError> for Failure {
                 .fix("look with `autom8 runs ls` whether it was done before you repeat it"),
             ClientError::Unreadable { .. } => Failure::new(Exit::Failed, what)
                 .fix("is that an Autom8 server, of this version? --server names it"),
+            ClientError::Exposed { .. } => Failure::new(Exit::NotAllowed, what).fix(
+                "name the server by https://…, or say --insecure-http where the network is yours",
+            ),
+            ClientError::Unauthenticated { key: None, .. } => {
+                Failure::new(Exit::NotAllowed, what).fix(
+                    "on the server's machine `autom8 keys add NAME` makes a key; pass it with \
+                     --key-file FILE or AUTOM8_API_KEY, or keep it with `autom8 keys save`",
+                )
+            }
+            ClientError::Unauthenticated { key: Some(_), .. } => {
+                Failure::new(Exit::NotAllowed, what).fix(
+                    "pass another key with --key-file FILE or AUTOM8_API_KEY, or keep it with \
+                     `autom8 keys save`",
+                )
+            }
             ClientError::Refused(problem) => {
                 let what = match problem.errors.as_slice() {
                     [] | [_] => problem.message.clone(),

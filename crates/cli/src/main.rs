@@ -6,10 +6,12 @@
 
 mod arguments;
 mod commands;
+mod credentials;
 mod draft;
 mod failure;
 mod input;
 mod output;
+mod patience;
 mod server_arguments;
 mod setting_arguments;
 mod show;

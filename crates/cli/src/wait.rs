@@ -120,7 +120,10 @@ pub(crate) fn is_outage(error: &ClientError) -> bool {
         ClientError::Unreachable { .. } | ClientError::Interrupted { .. } => true,
         // A server that stops, or has not read its store yet, says so.
         ClientError::Refused(problem) => problem.status() == 503,
-        ClientError::Address { .. } | ClientError::Unreadable { .. } => false,
+        ClientError::Address { .. }
+        | ClientError::Exposed { .. }
+        | ClientError::Unauthenticated { .. }
+        | ClientError::Unreadable { .. } => false,
     }
 }
 

@@ -229,3 +229,186 @@ async fn a_log_that_never_brings_anything_is_given_up() {
         "{error:?}"
     );
 }
+
+/// Lets no time pass, and notes how much would have.
+#[derive(Debug, Default)]
+struct Noted(std::sync::Mutex<Vec<Duration>>);
+
+impl Patience for Noted {
+    fn wait<'a>(
+        &'a self,
+        _: &'a ClientError,
+        pause: Duration,
+    ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        self.0.lock().unwrap().push(pause);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+fn limited(retry_after: &'static str) -> axum::response::Response {
+    let status = axum::http::StatusCode::TOO_MANY_REQUESTS;
+    let problem = Problem::new(ProblemCode::RateLimited, "too many");
+    (status, [("retry-after", retry_after)], Json(problem)).into_response()
+}
+
+#[tokio::test]
+async fn a_limit_is_waited_out_and_the_request_comes_again() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    async fn handler(State(asked): State<Arc<AtomicUsize>>) -> axum::response::Response {
+        match asked.fetch_add(1, Ordering::SeqCst) {
+            0 => limited("7"),
+            1 => limited("soon"),
+            _ => Json(run("queued")).into_response(),
+        }
+    }
+    let router = Router::new()
+        .fallback(any(handler))
+        .with_state(Arc::clone(&asked));
+    let noted = Arc::new(Noted::default());
+    let client = serve(router).await.with_patience(noted.clone());
+    client.pause_task("x").await.unwrap_err();
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    let pauses = noted.0.lock().unwrap().clone();
+    assert_eq!(pauses, [7, 1].map(Duration::from_secs));
+}
+
+#[tokio::test]
+async fn a_limit_that_does_not_end_or_is_long_is_told_at_once() {
+    async fn never(State(asked): State<Arc<AtomicUsize>>, uri: Uri) -> axum::response::Response {
+        asked.fetch_add(1, Ordering::SeqCst);
+        limited(if uri.path().ends_with("/8") {
+            "3600"
+        } else {
+            "1"
+        })
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let router = Router::new()
+        .fallback(any(never))
+        .with_state(Arc::clone(&asked));
+    let impatient = serve(router).await;
+    let patient = impatient.clone().with_patience(Arc::new(Noted::default()));
+    for (client, run, tries) in [(&impatient, 7, 1), (&patient, 8, 1), (&patient, 7, 5)] {
+        asked.store(0, Ordering::SeqCst);
+        let error = client.run(RunId(run)).await.unwrap_err();
+        let ClientError::Refused(problem) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(problem.code, ProblemCode::RateLimited);
+        assert_eq!(asked.load(Ordering::SeqCst), tries);
+    }
+}
+
+/// Reads a request and hangs up, as often as `breaks` says; after that it answers. Gives the
+/// requests it has read.
+fn breaking_server(breaks: usize, tries: usize) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    use std::io::{BufRead as _, BufReader, Write as _};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let thread = std::thread::spawn(move || {
+        let mut requests = Vec::new();
+        for attempt in 0..tries {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(&stream);
+            let mut request = String::new();
+            while !request.ends_with("\r\n\r\n") {
+                reader.read_line(&mut request).unwrap();
+            }
+            requests.push(request);
+            if attempt >= breaks {
+                let body = run("queued").to_string();
+                write!(
+                    &stream,
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                )
+                .unwrap();
+            }
+        }
+        requests
+    });
+    (server, thread)
+}
+
+fn header_of<'a>(request: &'a str, name: &str) -> Option<&'a str> {
+    request.lines().find_map(|line| {
+        let (found, value) = line.split_once(": ")?;
+        found.eq_ignore_ascii_case(name).then_some(value)
+    })
+}
+
+#[tokio::test]
+async fn a_write_that_may_have_happened_comes_again_under_the_same_idempotency_key() {
+    let (server, requests) = breaking_server(2, 3);
+    let client = Client::new(&server).unwrap();
+    let client = client.with_patience(Arc::new(Noted::default()));
+    client.run_task("t", &RunRequest::default()).await.unwrap();
+    let requests = requests.join().unwrap();
+    let keys: Vec<_> = requests
+        .iter()
+        .map(|request| header_of(request, "idempotency-key").unwrap())
+        .collect();
+    assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    let (server, requests) = breaking_server(0, 1);
+    let client = Client::new(&server).unwrap();
+    client.run_task("t", &RunRequest::default()).await.unwrap();
+    let another = requests.join().unwrap();
+    assert_ne!(header_of(&another[0], "idempotency-key"), Some(keys[0]));
+}
+
+#[tokio::test]
+async fn a_write_that_could_happen_twice_is_left_to_the_caller() {
+    let (server, requests) = breaking_server(1, 1);
+    let client = Client::new(&server).unwrap();
+    let client = client.with_patience(Arc::new(Noted::default()));
+    let error = client.remove_task("t").await.unwrap_err();
+    assert!(
+        matches!(error, ClientError::Interrupted { .. }),
+        "{error:?}"
+    );
+    let requests = requests.join().unwrap();
+    assert_eq!(header_of(&requests[0], "idempotency-key"), None);
+}
+
+#[tokio::test]
+async fn a_key_is_shown_to_the_server_and_to_nobody_else() {
+    let key = Secret::new([7; 32]);
+    let wanted = format!("Bearer {}", key.as_str());
+    let check = move |headers: HeaderMap| async move {
+        let shown = headers.get("authorization").unwrap();
+        assert_eq!(shown, &wanted);
+        let status = axum::http::StatusCode::UNAUTHORIZED;
+        let problem = Problem::new(ProblemCode::Unauthenticated, "not known here");
+        (status, Json(problem))
+    };
+    let client = serve(Router::new().fallback(any(check))).await;
+    let client = client.with_key(&key, "AUTOM8_API_KEY", false).unwrap();
+    let error = client.run(RunId(7)).await.unwrap_err();
+    for text in [
+        format!("{client:?}"),
+        format!("{error:?}"),
+        error.to_string(),
+    ] {
+        assert!(!text.contains(key.as_str()), "{text}");
+    }
+    let told = error.to_string();
+    assert!(
+        told.contains(key.shown()) && told.contains("from AUTOM8_API_KEY"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_key_is_not_sent_where_others_can_read_it_unless_that_is_said() {
+    let key = Secret::new([7; 32]);
+    let far = Client::new("http://autom8.example.org").unwrap();
+    let refused = far.clone().with_key(&key, "x", false).unwrap_err();
+    assert!(
+        matches!(refused, ClientError::Exposed { .. }) && !refused.to_string().contains("a8_"),
+        "{refused}"
+    );
+    far.with_key(&key, "x", true).unwrap();
+    let encrypted = Client::new("https://autom8.example.org").unwrap();
+    encrypted.with_key(&key, "x", false).unwrap();
+}
