@@ -259,7 +259,12 @@ fn taken(holders: &Holders, own: Option<ContactId>) -> Option<RowFault> {
 }
 
 fn held(field: &str, holder: ContactId) -> RowFault {
-    RowFault::of_field(field, format!("belongs to contact {holder} already"))
+    let error = match holder.0 {
+        // In a rehearsal there is no such contact yet.
+        line @ ..0 => format!("belongs to the contact of line {} already", -line),
+        id => format!("belongs to contact {id} already"),
+    };
+    RowFault::of_field(field, error)
 }
 
 fn is_same(left: &Contact, right: &Contact) -> bool {

@@ -10,6 +10,7 @@
 
 #[cfg(test)]
 pub mod conformance;
+pub mod contact_import;
 pub mod error;
 pub mod observe;
 pub mod sqlite;
@@ -31,6 +32,9 @@ use autom8_model::{
     Trigger, WorkerName,
 };
 
+pub use contact_import::{
+    ContactImport, FilePlace, IMPORT_SLICE_ROWS_MAX, ImportRehearsal, ImportSlice,
+};
 pub use error::StoreError;
 pub use observe::{Statement, StoreObserver};
 pub use write::{Idempotency, IdempotencyKey, RememberedAnswer, StoredAnswer, Write};
@@ -87,6 +91,21 @@ pub trait Store: Send + Sync + 'static {
     /// A page of contacts. It visits a bounded number of rows: one of a search may be short, or
     /// empty, and still have a next position.
     async fn contacts(&self, filter: ContactFilter) -> Result<ContactPage>;
+
+    /// Applies rows of an import and moves its place behind them, in one transaction: whoever goes
+    /// on after a crash asks [`Self::contact_import`] where. The failures of the slice before must
+    /// be durable by now; from here on the store no longer has them.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the import is elsewhere: another attempt has gone on with it.
+    async fn import_contacts(&self, slice: ImportSlice) -> Result<ContactImport>;
+
+    /// How far the import of a run has come; `None` before its first slice.
+    async fn contact_import(&self, run: RunId) -> Result<Option<ContactImport>>;
+
+    /// Begins an import that changes nothing. What it has to remember is in the file `scratch`,
+    /// which goes with it.
+    async fn rehearse_import(&self, scratch: &Path) -> Result<Box<dyn ImportRehearsal>>;
 
     /// A number that is another one after any change of this contact that this node has
     /// answered. Read it before the contact: what was read may be kept for as long as the number

@@ -14,6 +14,8 @@ pub enum Statement {
     ContactByPhone,
     ContactByEmail,
     ContactsList,
+    ContactsImport,
+    ContactImportGet,
     KeyCreate,
     KeyDelete,
     KeysTouch,
@@ -43,7 +45,7 @@ pub enum Statement {
 }
 
 impl Statement {
-    pub const ALL: [Statement; 34] = [
+    pub const ALL: [Statement; 36] = [
         Statement::ContactCreate,
         Statement::ContactsCreate,
         Statement::ContactUpdate,
@@ -52,6 +54,8 @@ impl Statement {
         Statement::ContactByPhone,
         Statement::ContactByEmail,
         Statement::ContactsList,
+        Statement::ContactsImport,
+        Statement::ContactImportGet,
         Statement::KeyCreate,
         Statement::KeyDelete,
         Statement::KeysTouch,
@@ -90,6 +94,8 @@ impl Statement {
             Statement::ContactByPhone => "contact_by_phone",
             Statement::ContactByEmail => "contact_by_email",
             Statement::ContactsList => "contacts_list",
+            Statement::ContactsImport => "contacts_import",
+            Statement::ContactImportGet => "contact_import_get",
             Statement::KeyCreate => "key_create",
             Statement::KeyDelete => "key_delete",
             Statement::KeysTouch => "keys_touch",
@@ -127,6 +133,7 @@ impl Statement {
                 | Statement::ContactByPhone
                 | Statement::ContactByEmail
                 | Statement::ContactsList
+                | Statement::ContactImportGet
                 | Statement::AnswerGet
                 | Statement::AuditLog
                 | Statement::FiresList

@@ -247,6 +247,18 @@ impl Store for MemoryStore {
         Err(refused())
     }
 
+    async fn import_contacts(&self, _: ImportSlice) -> Result<ContactImport> {
+        Err(refused())
+    }
+
+    async fn contact_import(&self, _: RunId) -> Result<Option<ContactImport>> {
+        Err(refused())
+    }
+
+    async fn rehearse_import(&self, _: &Path) -> Result<Box<dyn ImportRehearsal>> {
+        Err(refused())
+    }
+
     fn contact_stamp(&self, _: ContactId) -> u64 {
         0
     }

@@ -33,6 +33,9 @@ impl Writer {
         if !beyond(&self.memory.segments) {
             report.fires_dropped = self.drop_fires(group.now.minus(policy.age_max))?;
             self.forget_deleted_tasks()?;
+            if let Some(oldest) = self.memory.segments.first() {
+                super::contact_imports::forget_before(&self.connection, oldest.first)?;
+            }
             report.audit_entries_dropped =
                 self.drop_audit_entries(group.now.minus(policy.audit_age_max))?;
             return Ok(report);

@@ -6,12 +6,12 @@ use sha2::{Digest, Sha256};
 use super::SqlResult;
 
 /// The schema this program writes.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 /// In the file's header, so that a foreign database is told apart ("AUT8").
 pub(crate) const APPLICATION_ID: i64 = 0x4155_5438;
 
 /// Released migrations are never edited: their checksums are in every file.
-pub(crate) const MIGRATIONS: [(i64, &str, &str); 2] = [
+pub(crate) const MIGRATIONS: [(i64, &str, &str); 3] = [
     (
         1,
         "first",
@@ -21,6 +21,11 @@ pub(crate) const MIGRATIONS: [(i64, &str, &str); 2] = [
         2,
         "contacts",
         include_str!("../../migrations/sqlite/0002_contacts.sql"),
+    ),
+    (
+        3,
+        "contact_imports",
+        include_str!("../../migrations/sqlite/0003_contact_imports.sql"),
     ),
 ];
 

@@ -91,6 +91,18 @@ impl Store for StillStore {
         refused()
     }
 
+    async fn import_contacts(&self, _: ImportSlice) -> Result<ContactImport> {
+        refused()
+    }
+
+    async fn contact_import(&self, _: RunId) -> Result<Option<ContactImport>> {
+        refused()
+    }
+
+    async fn rehearse_import(&self, _: &Path) -> Result<Box<dyn ImportRehearsal>> {
+        refused()
+    }
+
     fn contact_stamp(&self, _: ContactId) -> u64 {
         0
     }

@@ -1,0 +1,83 @@
+//! What an import of contacts asks of the store: slices of rows, each applied with its place.
+
+use async_trait::async_trait;
+use autom8_model::RunId;
+use autom8_model::contact_import::{ImportCounts, ImportRow, ImportRule, RowFailure};
+
+use crate::Result;
+
+/// Rows of one slice: some milliseconds of the writer, so that nobody's small write waits longer.
+pub const IMPORT_SLICE_ROWS_MAX: usize = 250;
+
+/// A place in an import's file, between two rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FilePlace {
+    /// Bytes before it.
+    pub position: u64,
+    /// The line that begins there; the first is 1.
+    pub line: u64,
+}
+
+/// Rows that follow each other in a file, in its order.
+#[derive(Clone, Debug)]
+pub struct ImportSlice {
+    pub run: RunId,
+    pub rule: ImportRule,
+    /// Where the first row begins: where the slice before has ended.
+    pub from: FilePlace,
+    pub to: FilePlace,
+    /// Those that could not be read are counted with the others.
+    pub rows: Vec<Result<ImportRow, RowFailure>>,
+}
+
+/// How far an import has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContactImport {
+    pub place: FilePlace,
+    pub counts: ImportCounts,
+    /// Bytes of all failures but those of the last slice, a line of JSON each.
+    pub failures_bytes: u64,
+    /// The failures of the last slice, in that form.
+    pub last_failures: String,
+}
+
+impl ContactImport {
+    /// The state after a slice.
+    #[must_use]
+    pub fn followed_by(&self, slice: SliceOutcome, to: FilePlace) -> Self {
+        let mut counts = self.counts;
+        counts.add(&slice.counts);
+        ContactImport {
+            place: to,
+            counts,
+            failures_bytes: self.failures_bytes + self.last_failures.len() as u64,
+            last_failures: slice.failures,
+        }
+    }
+}
+
+/// What came of the rows of one slice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SliceOutcome {
+    pub counts: ImportCounts,
+    failures: String,
+}
+
+impl SliceOutcome {
+    pub(crate) fn fail(&mut self, failure: &RowFailure) {
+        self.counts.failed += 1;
+        // A struct of texts and a number is JSON.
+        if let Ok(line) = serde_json::to_string(failure) {
+            self.failures.push_str(&line);
+            self.failures.push('\n');
+        }
+    }
+}
+
+/// An import that changes nothing: it counts what the same slices would come to, earlier rows of
+/// the file included.
+#[async_trait]
+pub trait ImportRehearsal: Send {
+    /// As [`crate::Store::import_contacts`], in memory: a rehearsal that is dropped begins anew.
+    async fn apply(&mut self, slice: ImportSlice) -> Result<ContactImport>;
+}
