@@ -1,6 +1,7 @@
 use super::*;
 use crate::routes::test_bench::Bench;
 use autom8_model::limits;
+use axum::http::header;
 use serde_json::{Value, json};
 
 const NOOP: &str = r#""do":{"builtin":"noop"}"#;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::routes::test_bench::Bench;
 use axum::body::Body;
-use axum::http::Request as HttpRequest;
+use axum::http::{Request as HttpRequest, header};
 use serde_json::{Value, json};
 
 const NOOP: &str = r#""do":{"builtin":"noop"}"#;
