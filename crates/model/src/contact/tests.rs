@@ -201,3 +201,18 @@ fn the_json_of_a_contact_is_that_of_the_contract() {
         r#"{"id":7,"name":"Ada","phone":"+1 234 5678","email":"ada@example.org","tags":["vip"],"attributes":{"city":"London","n":1.50,"deep":{"a":1,"b":2}},"created_at":"1970-01-01T00:00:00Z","updated_at":"1970-01-01T00:00:00Z"}"#
     );
 }
+
+#[test]
+fn the_beginning_of_a_name_in_any_case_is_the_beginning_of_its_key() {
+    for name in ["Ada Lovelace", "ΟΔΥΣΣΕΥΣ", "Straße", "İstanbul", "ÉMILE", "李小龍"] {
+        let chars: Vec<char> = name.chars().collect();
+        for length in 0..=chars.len() {
+            let beginning: String = chars[..length].iter().collect();
+            assert!(
+                name_key(name).starts_with(&name_key(&beginning)),
+                "{beginning} of {name}"
+            );
+        }
+    }
+    assert_eq!(name_key("Οδυσσεύς"), name_key("ΟΔΥΣΣΕΎΣ"));
+}

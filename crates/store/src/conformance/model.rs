@@ -234,7 +234,7 @@ impl Model {
     }
 
     /// Returns how many waiting runs it cancelled, and those that run.
-    pub(super) fn delete(&mut self, name: &TaskName) -> (u64, Vec<RunId>) {
+    pub(super) fn delete(&mut self, name: &TaskName, now: Timestamp) -> (u64, Vec<RunId>) {
         let Some(task) = self.tasks.remove(name) else {
             return (0, Vec::new());
         };
@@ -246,7 +246,7 @@ impl Model {
             .collect();
         let answers = of_task
             .into_iter()
-            .filter_map(|id| Some((id, self.cancel(id)?)));
+            .filter_map(|id| Some((id, self.cancel(id, now)?)));
         let (asked, at_once): (Vec<_>, Vec<_>) =
             answers.partition(|(_, answer)| *answer == Cancelled::Requested);
         (

@@ -154,7 +154,7 @@ impl History<'_> {
             assert!(is_not_found(&answer));
             return;
         }
-        let (cancelled, running) = self.model.delete(task);
+        let (cancelled, running) = self.model.delete(task, self.store.now());
         let mut deleted = answer.unwrap();
         deleted.running.sort();
         assert_eq!((deleted.cancelled, deleted.running), (cancelled, running));

@@ -12,11 +12,16 @@ use super::writer::Writer;
 use crate::StoreError;
 
 /// What separates tags in a row: no tag has one.
-const TAG_SEPARATOR: &str = ",";
+pub(crate) const TAG_SEPARATOR: &str = ",";
 
-/// Columns of a contact, in the order in which [`read_contact`] takes them.
-pub(crate) const COLUMNS: &str =
-    "id, name, phone, phone_key, email, email_key, tags, attributes, created_at, updated_at";
+/// Columns of a contact, in the order in which [`read_contact`] takes them. A macro, so that
+/// statements are made when the program is.
+macro_rules! columns {
+    () => {
+        "id, name, phone, phone_key, email, email_key, tags, attributes, created_at, updated_at"
+    };
+}
+pub(crate) use columns;
 
 /// What the writer knows of contacts beside the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +83,7 @@ impl Writer {
         drafts: Vec<ContactDraft>,
         group: &mut Group,
     ) -> Result<Vec<crate::Result<ContactId>>, Failure> {
+        let before = self.memory.contacts;
         let mut answers = Vec::with_capacity(drafts.len());
         for draft in drafts {
             // A refused insert has undone itself, and its tags come after it.
@@ -87,7 +93,10 @@ impl Writer {
                     Ok(contact.id)
                 }
                 Err(Failure::Refused(refused)) => Err(refused),
-                Err(failure) => return Err(failure),
+                Err(failure) => {
+                    self.memory.contacts = before;
+                    return Err(failure);
+                }
             });
         }
         Ok(answers)
@@ -197,7 +206,7 @@ fn no_contact(id: ContactId) -> StoreError {
     }
 }
 
-fn joined(tags: &[Tag]) -> String {
+pub(crate) fn joined(tags: &[Tag]) -> String {
     let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
     tags.join(TAG_SEPARATOR)
 }
@@ -205,7 +214,7 @@ fn joined(tags: &[Tag]) -> String {
 pub(crate) fn by_id(connection: &Connection, id: ContactId) -> SqlResult<Option<Contact>> {
     one(
         connection,
-        &format!("SELECT {COLUMNS} FROM contacts WHERE id = ?1"),
+        concat!("SELECT ", columns!(), " FROM contacts WHERE id = ?1"),
         &id.0,
     )
 }
@@ -213,7 +222,7 @@ pub(crate) fn by_id(connection: &Connection, id: ContactId) -> SqlResult<Option<
 pub(crate) fn by_phone(connection: &Connection, phone: &Phone) -> SqlResult<Option<Contact>> {
     one(
         connection,
-        &format!("SELECT {COLUMNS} FROM contacts WHERE phone_key = ?1"),
+        concat!("SELECT ", columns!(), " FROM contacts WHERE phone_key = ?1"),
         &phone.key(),
     )
 }
@@ -221,7 +230,7 @@ pub(crate) fn by_phone(connection: &Connection, phone: &Phone) -> SqlResult<Opti
 pub(crate) fn by_email(connection: &Connection, email: &Email) -> SqlResult<Option<Contact>> {
     one(
         connection,
-        &format!("SELECT {COLUMNS} FROM contacts WHERE email_key = ?1"),
+        concat!("SELECT ", columns!(), " FROM contacts WHERE email_key = ?1"),
         &email.key(),
     )
 }

@@ -3,7 +3,7 @@
 //! In reading order: [`schema`] and [`open`] say what the file looks like and when it may be
 //! opened; [`writer`] is the one thread that changes it, in commit groups ([`group`]) of what waits in its [`inbox`]; [`memory`] is what it
 //! knows, built by [`recovery`]. Each noun has its file: [`tasks`], [`fires`], [`runs`],
-//! [`claims`], [`finishes`], [`cancels`], [`leases`], [`contacts`], [`keys`], [`retention`]; [`notes`] keeps who
+//! [`claims`], [`finishes`], [`cancels`], [`leases`], [`contacts`], [`contact_imports`], [`keys`], [`retention`]; [`notes`] keeps who
 //! wrote, and answers for requests that come again. Readers see the writer's
 //! memory through [`shared`], and rows through [`readers`], [`reads`] and [`lists`].
 
@@ -13,7 +13,9 @@ mod checkpoint;
 mod claims;
 #[cfg(test)]
 mod conformance_tests;
+mod contact_imports;
 mod contact_lists;
+mod contact_search;
 mod contact_stamps;
 mod contacts;
 mod finishes;
@@ -28,6 +30,8 @@ mod notes;
 mod open;
 mod operation;
 mod operations;
+#[cfg(test)]
+mod plan_tests;
 mod postings;
 mod readers;
 mod reads;

@@ -84,43 +84,56 @@ impl Writer {
 
     /// One step of forgetting answers; zero when there is nothing left to forget.
     pub(crate) fn forget_answers(&self, group: &Group) -> SqlResult<u64> {
-        let before = group.now.minus(limits::IDEMPOTENCY_AGE_MAX);
-        self.drop_oldest(
-            "idempotency",
-            "created_at",
-            before,
-            limits::IDEMPOTENCY_ANSWERS_MAX,
-        )
+        let kept = Kept {
+            since: group.now.minus(limits::IDEMPOTENCY_AGE_MAX),
+            rows_max: limits::IDEMPOTENCY_ANSWERS_MAX,
+        };
+        drop_oldest(&self.connection, ANSWERS, kept, DROPPED_MAX)
     }
 
     /// One step of dropping audit entries; zero when there is nothing left to drop.
     pub(crate) fn drop_audit_entries(&self, before: Timestamp) -> SqlResult<u64> {
-        self.drop_oldest("audit_log", "at", before, limits::AUDIT_ENTRIES_MAX)
+        let kept = Kept {
+            since: before,
+            rows_max: limits::AUDIT_ENTRIES_MAX,
+        };
+        drop_oldest(&self.connection, AUDIT_LOG, kept, DROPPED_MAX)
     }
+}
 
-    /// Ids rise with time, so the oldest are the lowest and no index on time is needed. The first
-    /// row that is young enough ends the step.
-    fn drop_oldest(
-        &self,
-        table: &str,
-        time: &str,
-        before: Timestamp,
-        rows_max: i64,
-    ) -> SqlResult<u64> {
-        let dropped = self
-            .connection
-            .prepare_cached(&format!(
-                "DELETE FROM {table} WHERE id < (
-                     SELECT coalesce(
-                         (SELECT min(id) FROM (SELECT id, {time} AS at FROM {table} ORDER BY id LIMIT ?3)
-                          WHERE at >= ?1
-                            AND id > (SELECT max(id) FROM {table}) - ?2),
-                         (SELECT 1 + max(id) FROM (SELECT id FROM {table} ORDER BY id LIMIT ?3)),
-                         0))"
-            ))?
-            .execute((before.as_micros(), rows_max, DROPPED_MAX))?;
-        Ok(dropped as u64)
-    }
+/// A table and its column of time.
+type Aging = (&'static str, &'static str);
+
+const ANSWERS: Aging = ("idempotency", "created_at");
+const AUDIT_LOG: Aging = ("audit_log", "at");
+
+/// What is kept of a table; the first bound that is reached drops.
+#[derive(Clone, Copy)]
+struct Kept {
+    since: Timestamp,
+    rows_max: i64,
+}
+
+/// Ids rise with time, so the oldest are the lowest and no index on time is needed. The first row
+/// that is young enough ends the step.
+fn drop_oldest(
+    connection: &Connection,
+    (table, time): Aging,
+    kept: Kept,
+    step_max: i64,
+) -> SqlResult<u64> {
+    let dropped = connection
+        .prepare_cached(&format!(
+            "DELETE FROM {table} WHERE id < (
+                 SELECT coalesce(
+                     (SELECT min(id) FROM (SELECT id, {time} AS at FROM {table} ORDER BY id LIMIT ?3)
+                      WHERE at >= ?1
+                        AND id > (SELECT max(id) FROM {table}) - ?2),
+                     (SELECT 1 + max(id) FROM (SELECT id FROM {table} ORDER BY id LIMIT ?3)),
+                     0))"
+        ))?
+        .execute((kept.since.as_micros(), kept.rows_max, step_max))?;
+    Ok(dropped as u64)
 }
 
 /// The kept answer of a key.
@@ -181,4 +194,72 @@ fn read_entry(row: &Row<'_>) -> SqlResult<AuditEntry> {
             .ok_or(rusqlite::Error::IntegralValueOutOfRange(4, code))?,
         target: row.get(5)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers of these seconds, in this order.
+    fn answers(seconds: impl IntoIterator<Item = i64>) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        for (_, _, sql) in super::super::schema::MIGRATIONS {
+            connection.execute_batch(sql).unwrap();
+        }
+        for (place, seconds) in seconds.into_iter().enumerate() {
+            connection
+                .execute(
+                    "INSERT INTO idempotency (key, created_at, fingerprint, status, body)
+                     VALUES (?1, ?2, x'00', 201, x'')",
+                    (
+                        place.to_be_bytes(),
+                        Timestamp::from_seconds(seconds).as_micros(),
+                    ),
+                )
+                .unwrap();
+        }
+        connection
+    }
+
+    fn left(connection: &Connection) -> Vec<i64> {
+        let mut select = connection
+            .prepare("SELECT created_at FROM idempotency ORDER BY id")
+            .unwrap();
+        let times = select.query_map([], |row| row.get(0)).unwrap();
+        times
+            .map(|time| Timestamp::from_micros(time.unwrap()).as_micros() / 1_000_000)
+            .collect()
+    }
+
+    /// Steps until nothing is dropped; returns how many each dropped.
+    fn drop_all(connection: &Connection, since: i64, rows_max: i64, step_max: i64) -> Vec<u64> {
+        let kept = Kept {
+            since: Timestamp::from_seconds(since),
+            rows_max,
+        };
+        let step = || drop_oldest(connection, ANSWERS, kept, step_max).unwrap();
+        std::iter::repeat_with(step)
+            .take_while(|dropped| *dropped > 0)
+            .collect()
+    }
+
+    #[test]
+    fn age_and_number_each_bound_what_is_kept_and_a_step_bounds_the_work() {
+        let connection = answers(1..=20);
+        assert_eq!(drop_all(&connection, 8, 1_000, 3), [3, 3, 1]);
+        assert_eq!(left(&connection), (8..=20).collect::<Vec<_>>());
+        assert_eq!(drop_all(&connection, 0, 5, 100), [8]);
+        assert_eq!(left(&connection), [16, 17, 18, 19, 20]);
+        assert!(drop_all(&connection, 0, 5, 100).is_empty());
+        assert_eq!(drop_all(&connection, 100, 5, 2), [2, 2, 1]);
+        assert!(drop_all(&connection, 100, 5, 2).is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_stood_ahead_keeps_older_answers_no_longer_than_their_number_allows() {
+        let connection = answers([1, 2, 9_999, 3, 4, 5]);
+        assert_eq!(drop_all(&connection, 100, 1_000, 100), [2]);
+        assert_eq!(left(&connection), [9_999, 3, 4, 5]);
+        assert_eq!(drop_all(&connection, 100, 2, 100), [4]);
+    }
 }

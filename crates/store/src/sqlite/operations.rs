@@ -16,14 +16,15 @@ use super::claims::{Granted, LiveClaim, PendingClaim};
 use super::inbox::{Command, PendingDeletion, PendingFinish};
 use super::runs::PendingEnqueue;
 use super::{
-    FINISHES_MAX, PACK_INLINE_BYTES_MAX, SqliteStore, backup, contact_lists, contacts, fires,
-    leases, lists, notes, pack, reads, writer_gone,
+    FINISHES_MAX, PACK_INLINE_BYTES_MAX, SqliteStore, backup, contact_imports, contact_lists,
+    contacts, fires, leases, lists, notes, pack, reads, writer_gone,
 };
 use crate::{
-    Attempt, AttemptLog, BackupReport, Cancelled, Claim, ContactFilter, ContactPage, DeletedTask,
-    Enqueue, Enqueued, Finish, Finished, Fire, FireBatch, IdempotencyKey, Lease, NewKey, Reaped,
-    RecordedFires, RememberedAnswer, Renewed, Replayed, Result, RetentionPolicy, RetentionReport,
-    RunFilter, RunPage, Statement, Store, StoreError, StoreInfo, Totals, Write,
+    Attempt, AttemptLog, BackupReport, Cancelled, Claim, ContactFilter, ContactImport, ContactPage,
+    DeletedTask, Enqueue, Enqueued, Finish, Finished, Fire, FireBatch, IdempotencyKey,
+    ImportRehearsal, ImportSlice, Lease, NewKey, Reaped, RecordedFires, RememberedAnswer, Renewed,
+    Replayed, Result, RetentionPolicy, RetentionReport, RunFilter, RunPage, Statement, Store,
+    StoreError, StoreInfo, Totals, Write,
 };
 
 /// Contacts of a batch that are written in one group: some ten milliseconds of the writer.
@@ -72,6 +73,7 @@ impl Store for SqliteStore {
         while !rest.is_empty() {
             let later = rest.split_off(rest.len().min(slice));
             let drafts = std::mem::replace(&mut rest, later);
+            let count = drafts.len();
             let write = whole.take().unwrap_or_else(|| Write {
                 author: author.clone(),
                 idempotency: None,
@@ -87,8 +89,13 @@ impl Store for SqliteStore {
                     target,
                     |writer, group| writer.create_contacts(drafts, group),
                 )
-                .await?;
-            answers.extend(made);
+                .await;
+            match made {
+                Ok(made) => answers.extend(made),
+                Err(error) if answers.is_empty() => return Err(error),
+                // What stands before it is stored, and its ids are told.
+                Err(error) => answers.extend(std::iter::repeat_n(Err(error), count)),
+            }
         }
         Ok(answers)
     }
@@ -140,10 +147,35 @@ impl Store for SqliteStore {
     }
 
     async fn contacts(&self, filter: ContactFilter) -> Result<ContactPage> {
-        self.scan(Statement::ContactsList, move |connection, _| {
-            contact_lists::page(connection, &filter)
+        let bounds = contact_lists::Bounds::default();
+        let page = if contact_lists::is_quick(&filter) {
+            self.read(Statement::ContactsList, |connection| {
+                contact_lists::page(connection, &filter, bounds)
+            })?
+        } else {
+            self.scan(Statement::ContactsList, move |connection, _| {
+                contact_lists::page(connection, &filter, bounds)
+            })
+            .await?
+        };
+        page.map_err(StoreError::Invalid)
+    }
+
+    async fn import_contacts(&self, slice: ImportSlice) -> Result<ContactImport> {
+        self.operate(Statement::ContactsImport, |writer, group| {
+            writer.import_contacts(slice, group)
         })
         .await
+    }
+
+    async fn contact_import(&self, run: RunId) -> Result<Option<ContactImport>> {
+        self.read(Statement::ContactImportGet, |connection| {
+            contact_imports::by_run(connection, run)
+        })
+    }
+
+    async fn rehearse_import(&self, scratch: &Path) -> Result<Box<dyn ImportRehearsal>> {
+        self.start_rehearsal(scratch).await
     }
 
     fn contact_stamp(&self, id: ContactId) -> u64 {

@@ -279,7 +279,12 @@ impl Writer {
             batch.id = self.memory.next_batch;
             self.memory.next_batch += 1;
         }
-        if batch.slices.is_empty()
+        let inputs = batch.pending.enqueue.inputs.clone();
+        let from = batch.written;
+        let count = slice_length(&inputs, from, *room);
+        let whole = from + count == inputs.len();
+        // Before anything is written, and once more before the key is: groups lie between.
+        if (from == 0 || whole)
             && let Err(failure) = self.refuse_repeated(&batch.pending.write)
         {
             return match failure {
@@ -287,14 +292,10 @@ impl Writer {
                 Failure::Sql(error) => Err(error),
             };
         }
-        let inputs = batch.pending.enqueue.inputs.clone();
-        let from = batch.written;
-        let count = slice_length(&inputs, from, *room);
         // A rotation must come first: the slice's ids are known then.
         self.active_segment(group)?;
         let first = RunId(self.memory.next_run);
         let last = RunId(first.0 + count as i64 - 1);
-        let whole = from + count == inputs.len();
         if from > 0 || !whole {
             self.shared.hidden.write().push((first, last));
         }
