@@ -2,7 +2,9 @@
 //! written that was not asked for in good form, and honest clients notice nothing.
 //!
 //! [`corpus`] is what is wrong inside of requests: bodies, paths and queries, against every route
-//! that the server lists. [`framing`] is what is wrong with requests themselves, byte by byte.
+//! that the server lists. [`framing`] is what is wrong with requests themselves, byte by byte, and
+//! [`connections`] what is wrong with the pace of those who send them.
 
+mod connections;
 mod corpus;
 mod framing;
