@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::Config;
 use crate::error::{ConfigError, Fault};
@@ -33,6 +34,9 @@ pub struct FileText {
 /// Variables of ours that are not settings of the server; the guard against unknown ones lets
 /// them pass.
 const OTHER_VARIABLES: &[&str] = &["AUTOM8_SERVER_URL"];
+
+/// Behind a bucket that takes longer to fill stands a slip; the limiter counts no further.
+const BURST_REFILL_MAX: Duration = Duration::from_secs(3 * 24 * 3_600);
 
 pub(crate) fn load(sources: &Sources<'_>) -> Result<Config, ConfigError> {
     let mut layers = Layers {
@@ -277,6 +281,17 @@ impl Layers {
     fn judge(&mut self) {
         let config = &self.config;
         let security = &config.security;
+        let limit = security.rate_limit_default;
+        let burst = security.rate_limit_burst.unwrap_or(limit.requests);
+        if limit.period.saturating_mul(burst) / limit.requests > BURST_REFILL_MAX {
+            self.faults.push(Fault::new(
+                self.origin("security.rate_limit_burst"),
+                format!(
+                    "at {limit} it would take more than 3 days to save up {burst} requests, which \
+                     nobody waits for: lessen security.rate_limit_burst"
+                ),
+            ));
+        }
         if config.server.is_production()
             && !security.rate_limit_enabled
             && !security.allow_production_without_rate_limit

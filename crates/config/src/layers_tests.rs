@@ -440,3 +440,22 @@ fn the_file_of_the_first_key_has_the_name_that_the_command_line_reads_too() {
         Some(Path::new("/run/secrets/key"))
     );
 }
+
+#[test]
+fn a_burst_that_nobody_could_save_up_is_refused() {
+    let faults = |burst: u32| {
+        let file =
+            format!("[security]\nrate_limit_default = \"10 per day\"\nrate_limit_burst = {burst}");
+        let given = Given {
+            file: &file,
+            ..Given::default()
+        };
+        given.load().err().map(|error| error.to_string())
+    };
+    assert_eq!(faults(30), None);
+    let refused = faults(31).unwrap();
+    assert!(
+        refused.starts_with("autom8.toml:3: ") && refused.contains("31 requests"),
+        "{refused}"
+    );
+}
