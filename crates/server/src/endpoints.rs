@@ -55,6 +55,7 @@ pub struct Group {
 /// Everything there is, in the order in which people are shown it.
 pub const GROUPS: &[Group] = &[
     group("Service", SERVICE),
+    group("Contacts", CONTACTS),
     group("Tasks", TASKS),
     group("Runs", RUNS),
     group("Task logs", TASK_LOGS),
@@ -87,6 +88,38 @@ const SERVICE: &[Endpoint] = &[
     ),
     get("/openapi.json", "This API as an OpenAPI document", READ),
     get("/docs", "The reference of this API, for a browser", READ),
+];
+
+const CONTACTS: &[Endpoint] = &[
+    get(
+        "/api/v1/contacts",
+        "List contacts, or search them by how they begin",
+        READ,
+    ),
+    post("/api/v1/contacts", "Create a contact", RUN),
+    get("/api/v1/contacts/{id}", "Show a contact", READ),
+    put(
+        "/api/v1/contacts/{id}",
+        "Replace the fields given, attributes as a whole",
+        RUN,
+    ),
+    patch(
+        "/api/v1/contacts/{id}",
+        "Change the fields given, attributes merged",
+        RUN,
+    ),
+    delete("/api/v1/contacts/{id}", "Delete a contact", RUN),
+    get(
+        "/api/v1/contacts/lookup",
+        "Find the contact of a phone or an e-mail",
+        READ,
+    ),
+    post(
+        "/api/v1/contacts/batch",
+        "Create up to 10,000 contacts, each for itself",
+        RUN,
+    )
+    .with_body(BATCH_BODY_BYTES_MAX),
 ];
 
 const TASKS: &[Endpoint] = &[

@@ -16,6 +16,8 @@ mod answer;
 pub mod builtins;
 pub mod digest;
 pub mod endpoints;
+pub mod contact_cache;
+pub mod contact_files;
 pub mod error;
 pub mod extract;
 mod first_key;

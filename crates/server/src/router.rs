@@ -24,6 +24,7 @@ fn api() -> Router<AppState> {
         .merge(routes::info::routes())
         .merge(routes::openapi::routes())
         .merge(routes::docs::routes())
+        .merge(routes::contacts::routes())
         .merge(routes::tasks::routes())
         .merge(routes::runs::routes())
         .merge(routes::run_log::routes())

@@ -8,6 +8,7 @@ use autom8_engine::Engine;
 use autom8_model::{Clock, Monotonic, Timestamp};
 use autom8_store::Store;
 
+use crate::contact_cache::ContactCache;
 use crate::lifecycle::Lifecycle;
 use crate::middleware::key_use::KeyUse;
 use crate::middleware::rate_limit::Limits;
@@ -27,6 +28,7 @@ pub struct Parts {
     pub telemetry: Arc<Telemetry>,
     pub lifecycle: Arc<Lifecycle>,
     pub health: HealthBody,
+    pub contacts: Arc<ContactCache>,
     /// None where the rate limit is off.
     pub limits: Option<Arc<Limits>>,
     pub key_use: Arc<KeyUse>,

@@ -21,6 +21,7 @@ use axum::Router;
 use tokio::task::JoinHandle;
 
 use crate::builtins::{self, BuiltinParts, Measured};
+use crate::contact_cache::ContactCache;
 use crate::lifecycle::{Lifecycle, ServeError};
 use crate::middleware::Edge;
 use crate::middleware::credentials::{Reach, StoredKeys};
@@ -38,6 +39,10 @@ use crate::telemetry::{SamplerGuard, Telemetry};
 const INPUT_DIRECTORY: &str = "inputs";
 
 /// What is there before anything runs.
+/// Answers about contacts that are kept in memory.
+const CONTACT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const CONTACT_LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 pub(crate) struct Foundation {
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,
@@ -73,6 +78,12 @@ pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Runnin
         telemetry.watch_limits(Arc::clone(limits));
     }
     let sampler = telemetry
+    let contacts = Arc::new(ContactCache::new(
+        CONTACT_BYTES_MAX,
+        CONTACT_LIST_BYTES_MAX,
+        Random::from_os().next_u64(),
+    ));
+    telemetry.watch_contacts(Arc::clone(&contacts));
         .start_sampler(
             Arc::clone(&store),
             &config.storage.directory,
@@ -97,6 +108,7 @@ pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Runnin
         started,
         lifecycle: Arc::new(Lifecycle::default()),
         limits,
+        contacts,
         key_use: Arc::default(),
         config,
         store,

@@ -255,9 +255,19 @@ pub struct RateLimitView {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CacheView {
     pub name: String,
+    /// Since the start, like the other counts; answers that no longer held are misses.
     pub hits: u64,
     pub misses: u64,
+    /// Misses that waited for another one's load instead of reading again.
+    #[serde(default)]
+    pub coalesced: u64,
+    /// Entries that left for want of room.
+    #[serde(default)]
+    pub evictions: u64,
+    /// Entries held.
     pub size: u64,
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 /// `GET /api/v1/performance/stats`: requests of the last five minutes, monitoring left out.
@@ -281,6 +291,7 @@ pub struct PerformanceStats {
     pub p99_ms: Option<f64>,
     pub max_ms: Option<f64>,
     pub routes: Vec<RouteView>,
+    /// Of all layers, since the start.
     pub cache_hit_ratio_percent: Option<f64>,
     pub cache: Vec<CacheView>,
     pub unavailable: Vec<Unavailable>,

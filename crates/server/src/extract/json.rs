@@ -116,7 +116,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiProblem> {
 
 /// JSON is UTF-8 and arrives here as it is: bytes that mean something else are refused by what they
 /// say of themselves, and not by what they look like.
-fn check_encodings(headers: &HeaderMap, content_type: &str) -> Result<(), ApiProblem> {
+pub(super) fn check_encodings(headers: &HeaderMap, content_type: &str) -> Result<(), ApiProblem> {
     let charset = content_type
         .split(';')
         .skip(1)

@@ -3,9 +3,14 @@
 //!
 //! [`scan`] judges the bytes of a body as JSON and says where a value begins and ends; [`json`]
 //! makes a type of them; [`merge`] lays a patch over a document; [`batch`] reads ten thousand inputs
-//! without making ten thousand of anything. [`query`] and [`path`] read the rest of the request.
+//! without making ten thousand of anything; [`contact`] and [`contact_batch`] read contacts.
+//! [`query`], [`contact_query`] and [`path`] read the rest of the request, and [`writing`] says who
+//! asks for a write.
 
 pub mod batch;
+pub mod contact;
+pub mod contact_batch;
+pub mod contact_query;
 pub mod json;
 pub mod merge;
 pub mod path;

@@ -2,7 +2,7 @@
 //! could.
 
 use autom8_api::problem::Problem;
-use autom8_model::{KeyId, RunId, TaskName};
+use autom8_model::{ContactId, KeyId, RunId, TaskName};
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
@@ -30,6 +30,27 @@ impl<S: Send + Sync> FromRequestParts<S> for KeyPath {
         text.parse()
             .map(|id| KeyPath(KeyId(id)))
             .map_err(|_| missing())
+    }
+}
+
+/// `/contacts/{id}`.
+#[derive(Clone, Copy, Debug)]
+pub struct ContactPath(pub ContactId);
+
+impl<S: Send + Sync> FromRequestParts<S> for ContactPath {
+    type Rejection = ApiProblem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {
+        // As it stands on the wire, which takes no copy of it.
+        let written = parts.uri.path().rsplit('/').next();
+        if let Some(id) = written.and_then(id) {
+            return Ok(ContactPath(ContactId(id)));
+        }
+        let text = segment(parts, state).await?;
+        match id(&text) {
+            Some(id) => Ok(ContactPath(ContactId(id))),
+            None => Err(no_contact(&text)),
+        }
     }
 }
 
@@ -74,6 +95,10 @@ async fn segment<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String,
 
 pub fn no_task(name: &str) -> ApiProblem {
     Problem::not_found(format!("task `{}`", shown_key(name))).into()
+}
+
+pub fn no_contact(id: &str) -> ApiProblem {
+    Problem::not_found(format!("contact {}", shown_key(id))).into()
 }
 
 pub fn no_run(id: &str) -> ApiProblem {

@@ -15,7 +15,7 @@ use crate::error::ApiProblem;
 
 /// Faults that one refusal tells: a person reads no more, and a thousand slips of a program are not
 /// worth a hundred kilobytes.
-const FAULTS_MAX: usize = 10;
+pub(super) const FAULTS_MAX: usize = 10;
 
 /// What one route takes from its query.
 pub trait FromQuery: Sized {
@@ -63,6 +63,11 @@ impl Parameters {
         }
     }
 
+    /// Whether a parameter is there and not taken yet.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(key, _)| key == name)
+    }
+
     /// Takes a parameter, if it is there and well formed.
     pub fn one<T: FromStr<Err: Display>>(&mut self, name: &'static str) -> Option<T> {
         let text = self.text(name)?;
@@ -103,6 +108,17 @@ impl Parameters {
                 default
             }
         }
+    }
+
+    /// Takes a number that may be 0, if it is there.
+    pub fn number_from_zero(&mut self, name: &'static str, max: usize) -> Option<usize> {
+        let text = self.text(name)?;
+        let number = text.parse().ok().filter(|number| *number <= max);
+        if number.is_none() {
+            let shown = shown_key(&text);
+            self.fault(name, format!("is `{shown}`: use a number from 0 to {max}"));
+        }
+        number
     }
 
     /// Takes the `limit` of a page.
@@ -152,7 +168,8 @@ impl Parameters {
         Some(text)
     }
 
-    fn fault(&mut self, name: &str, message: impl ToString) {
+    /// Complains about a parameter: of one that was taken, what only the whole query tells.
+    pub fn fault(&mut self, name: &str, message: impl ToString) {
         if self.faults.len() < FAULTS_MAX {
             self.faults.push(Invalid::new(format!("?{name}"), message));
         }

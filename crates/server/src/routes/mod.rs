@@ -2,6 +2,7 @@
 //! `routes() -> Router<AppState>`, which [`crate::router`] merges.
 
 pub mod audit_log;
+pub mod contacts;
 pub mod docs;
 pub mod error_log;
 pub mod health;

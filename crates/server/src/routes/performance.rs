@@ -7,6 +7,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 
 use super::metrics::published_json;
+use crate::contact_cache;
 use crate::state::AppState;
 
 pub fn routes() -> Router<AppState> {
@@ -30,9 +31,10 @@ async fn health(State(state): State<AppState>) -> Response {
     published_json(&state, |sample| &sample.health)
 }
 
-/// Names the layers it emptied: none, as long as the server keeps none.
-async fn clear_cache() -> Json<CacheCleared> {
+/// Names the layers it emptied.
+async fn clear_cache(State(state): State<AppState>) -> Json<CacheCleared> {
+    state.contacts.clear();
     Json(CacheCleared {
-        cleared: Vec::new(),
+        cleared: contact_cache::LAYERS.map(str::to_owned).to_vec(),
     })
 }

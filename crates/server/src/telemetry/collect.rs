@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use autom8_api::task_log::RunWindow;
 use autom8_api::telemetry::{
-    FsyncView, RateLimitView, RuntimeView, Scope, SloView, SystemFigures, Unavailable,
+    CacheView, FsyncView, RateLimitView, RuntimeView, Scope, SloView, SystemFigures, Unavailable,
 };
 use autom8_model::{Monotonic, TaskType, Timestamp};
+use autom8_performance::cache::CacheStatistics;
 use autom8_performance::probes::reading::{Interval, percent, round};
 use autom8_performance::probes::{Probes, SystemReading};
 use autom8_performance::recorder::Window;
@@ -54,6 +55,7 @@ pub(super) struct Figures {
     pub(super) slos: Vec<SloView>,
     /// None where the rate limit is off.
     pub(super) rate_limit: Option<RateLimitView>,
+    pub(super) cache: Vec<CacheView>,
     pub(super) signs: VitalSigns,
 }
 
@@ -168,6 +170,7 @@ impl Collector {
             run_window: telemetry.runs.window(Window::FiveMinutes, now_micros),
             totals: self.store.totals(),
             rate_limit: rate_limit(&telemetry, now),
+            cache: cache(&telemetry),
             reading,
             system,
             runtime,
@@ -246,6 +249,20 @@ impl Collector {
             writes_waiting: Some(writes_waiting as f64),
         }
     }
+}
+
+fn cache(telemetry: &Telemetry) -> Vec<CacheView> {
+    let layers = telemetry.contacts.get().map(|cache| cache.statistics());
+    let view = |(name, statistics): (&str, CacheStatistics)| CacheView {
+        name: name.to_owned(),
+        hits: statistics.hits,
+        misses: statistics.misses,
+        coalesced: statistics.coalesced,
+        evictions: statistics.evictions,
+        size: statistics.entries as u64,
+        bytes: statistics.weight,
+    };
+    layers.into_iter().flatten().map(view).collect()
 }
 
 /// The limiter's figures; on the way it forgets who is idle.

@@ -37,6 +37,7 @@ use axum::http::Method;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::contact_cache::ContactCache;
 use crate::middleware::rate_limit::Limits;
 
 pub use published::Published;
@@ -59,6 +60,7 @@ pub struct Telemetry {
     slow: Arc<Ring<SlowEntry>>,
     errors: Arc<Ring<ErrorEntry>>,
     limits: OnceLock<Arc<Limits>>,
+    contacts: OnceLock<Arc<ContactCache>>,
     started: Monotonic,
     published: ArcSwapOption<Published>,
     /// Wakes the streams; none once the sampler has stopped.
@@ -81,6 +83,7 @@ impl Telemetry {
             )),
             in_flight: Arc::default(),
             limits: OnceLock::new(),
+            contacts: OnceLock::new(),
             slow,
             errors,
             started,
@@ -139,6 +142,11 @@ impl Telemetry {
     pub fn watch_limits(&self, limits: Arc<Limits>) {
         // A second one could only come from a second server with the same telemetry.
         let _ = self.limits.set(limits);
+    }
+
+    /// Tells of the answers that are kept from now on, likewise.
+    pub(crate) fn watch_contacts(&self, contacts: Arc<ContactCache>) {
+        let _ = self.contacts.set(contacts);
     }
 
     /// Starts to sample and publish every `period`, until the guard is dropped. Call it on the

@@ -7,7 +7,7 @@ use autom8_api::telemetry::{
     DatabaseView, HealthVerdict, HttpView, PerformanceStats, PoolView, REPORT_SCHEMA, Report,
     RouteView, SYSTEM_SCHEMA, SloList, StatementView, SystemReport, TasksView, Unavailable,
 };
-use autom8_performance::probes::reading::round;
+use autom8_performance::probes::reading::{percent, round};
 use autom8_performance::recorder::window::Slice;
 use autom8_store::Totals;
 
@@ -70,7 +70,7 @@ pub(super) fn report(figures: &Figures, verdict: &Verdict) -> Report {
             }
             figures.rate_limit.clone()
         },
-        cache: Vec::new(),
+        cache: figures.cache.clone(),
         issues: verdict.issues.clone(),
         recommendations: verdict.recommendations.clone(),
         unavailable: gaps.into_list(),
@@ -109,10 +109,15 @@ pub(super) fn stats(figures: &Figures) -> PerformanceStats {
             gaps.note(field, "no requests in the window");
         }
     }
-    gaps.note(
-        "cache_hit_ratio_percent",
-        "the server has no cache layers yet",
-    );
+    let hits: u64 = figures.cache.iter().map(|layer| layer.hits).sum();
+    let misses: u64 = figures.cache.iter().map(|layer| layer.misses).sum();
+    let cache_hit_ratio_percent = (hits + misses > 0).then(|| percent(hits as f64, (hits + misses) as f64));
+    if cache_hit_ratio_percent.is_none() {
+        gaps.note(
+            "cache_hit_ratio_percent",
+            "nothing that is kept has been asked for",
+        );
+    }
     let routes = routes(figures, "routes[]", &mut gaps);
     PerformanceStats {
         timestamp: figures.timestamp,
@@ -131,8 +136,8 @@ pub(super) fn stats(figures: &Figures) -> PerformanceStats {
         p99_ms: rounded(summary.p99_ms),
         max_ms: rounded(summary.max_ms),
         routes,
-        cache_hit_ratio_percent: None,
-        cache: Vec::new(),
+        cache_hit_ratio_percent,
+        cache: figures.cache.clone(),
         unavailable: gaps.into_list(),
     }
 }
@@ -229,7 +234,6 @@ fn tasks(figures: &Figures, gaps: &mut Gaps) -> TasksView {
 }
 
 fn database(figures: &Figures, gaps: &mut Gaps) -> DatabaseView {
-    gaps.note("database.contacts", "contacts are not kept yet");
     for field in ["size", "in_use"] {
         gaps.note(
             &format!("database.pool.{field}"),
@@ -261,7 +265,7 @@ fn database(figures: &Figures, gaps: &mut Gaps) -> DatabaseView {
         note_percentiles("database.long_poll", "no claim ended in the window", gaps);
     }
     DatabaseView {
-        contacts: None,
+        contacts: Some(figures.totals.contacts),
         task_logs: executions(&figures.totals).total_executions,
         rows_written_total: figures.rows_total,
         statements,

@@ -29,6 +29,7 @@ const START_LIMIT_SECONDS: f64 = 1.0;
 pub(super) fn write(figures: &Figures, exposition: &mut Exposition) {
     http(figures, exposition);
     rate_limit(figures, exposition);
+    cache(figures, exposition);
     database(figures, exposition);
     tasks(figures, exposition);
     objectives(figures, exposition);
@@ -122,6 +123,58 @@ fn rate_limit(figures: &Figures, exposition: &mut Exposition) {
     single(exposition, family, Some(rate_limit.memory_bytes as f64));
 }
 
+fn cache(figures: &Figures, exposition: &mut Exposition) {
+    let family = counter(
+        "autom8_cache_requests",
+        "",
+        "Look-ups in a cache by layer and result: a hit, or a miss, which reads the store unless \
+         another miss does.",
+    );
+    exposition.family(family, |samples| {
+        for layer in &figures.cache {
+            for (result, count) in [("hit", layer.hits), ("miss", layer.misses)] {
+                samples.count(&[("cache", &layer.name), ("result", result)], count);
+            }
+        }
+    });
+    let family = counter(
+        "autom8_cache_coalesced",
+        "",
+        "Misses that waited for another one's load.",
+    );
+    exposition.family(family, |samples| {
+        for layer in &figures.cache {
+            samples.count(&[("cache", &layer.name)], layer.coalesced);
+        }
+    });
+    let family = counter(
+        "autom8_cache_evictions",
+        "",
+        "Entries that left a cache for want of room.",
+    );
+    exposition.family(family, |samples| {
+        for layer in &figures.cache {
+            samples.count(&[("cache", &layer.name)], layer.evictions);
+        }
+    });
+    let family = gauge("autom8_cache_entries", "", "Entries that a cache holds.");
+    exposition.family(family, |samples| {
+        for layer in &figures.cache {
+            samples.count(&[("cache", &layer.name)], layer.size);
+        }
+    });
+    let family = gauge(
+        "autom8_cache_bytes",
+        "bytes",
+        "What the entries of a cache take.",
+    );
+    exposition.family(family, |samples| {
+        for layer in &figures.cache {
+            samples.count(&[("cache", &layer.name)], layer.bytes);
+        }
+    });
+}
+
 fn database(figures: &Figures, exposition: &mut Exposition) {
     let used = || {
         figures
@@ -176,6 +229,11 @@ fn database(figures: &Figures, exposition: &mut Exposition) {
         let exact = Some((DB_LIMIT_SECONDS, figures.commit.totals.over_threshold));
         samples.histogram(&[], &figures.commit.lifetime, &DB_BOUNDS_SECONDS, exact);
     });
+    single(
+        exposition,
+        gauge("autom8_contact_count", "", "Contacts."),
+        Some(figures.totals.contacts as f64),
+    );
     let family = counter("autom8_store_rows", "", "Rows committed.");
     exposition.family(family, |samples| samples.count(&[], figures.rows_total));
 }
