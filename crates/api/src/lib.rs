@@ -12,6 +12,7 @@ pub mod builtin;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod contact;
+pub mod contact_file;
 pub mod info;
 pub mod key;
 pub mod page;

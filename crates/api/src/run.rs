@@ -51,6 +51,9 @@ pub struct RunView {
     /// How long the latest attempt took; `null` until it has ended.
     pub duration_ms: Option<f64>,
     pub log: LogView,
+    /// How far it is, while it runs and its task tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<ProgressView>,
     /// The attempts that did not end the run, oldest first. Told only where one run is asked for:
     /// a list would read them for each of its runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,6 +70,17 @@ pub struct AttemptView {
     pub started_at: Timestamp,
     pub finished_at: Timestamp,
     pub error: Option<String>,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ProgressView {
+    pub done: u64,
+    /// `null` where nobody knows.
+    pub total: Option<u64>,
+    /// What is counted, such as `bytes`.
+    pub unit: String,
 }
 
 /// How much output a run left.
@@ -112,6 +126,7 @@ impl From<Run> for RunView {
             wait_ms,
             duration_ms,
             log: run.log.map(LogView::from).unwrap_or_default(),
+            progress: None,
             attempts: Vec::new(),
         }
     }

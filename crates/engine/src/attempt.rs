@@ -70,6 +70,7 @@ async fn execute(shared: &Shared, lease: &Lease, live: &LiveRun) -> (AttemptEnd,
         timeout,
         input: lease.input.clone(),
         log: live.log.clone(),
+        progress: live.progress.clone(),
         cancel: cancel.clone(),
     };
     let execution = AssertUnwindSafe(executor.execute(context)).catch_unwind();

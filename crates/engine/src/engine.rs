@@ -20,6 +20,7 @@ use crate::finisher::{self, Finisher};
 use crate::live::LiveRuns;
 use crate::observer::{EngineObserver, Guarded};
 use crate::occupancy::Occupancy;
+use crate::progress::ProgressReading;
 use crate::run_log::RunLog;
 use crate::timer::Backoff;
 use crate::{attempt, dispatcher, reaper, scheduler, timer};
@@ -200,6 +201,11 @@ impl Engine {
     /// The output of a run that is running here now, until its outcome is stored.
     pub fn live_log(&self, run: RunId) -> Option<RunLog> {
         self.shared.live.log(run)
+    }
+
+    /// How far a run is that is running here now, if its executor tells.
+    pub fn progress(&self, run: RunId) -> Option<ProgressReading> {
+        self.shared.live.progress(run)
     }
 
     pub fn status(&self) -> EngineStatus {

@@ -9,6 +9,7 @@ use autom8_model::{RunId, Task, TaskType, Timestamp};
 use autom8_store::{Lease, RunInput};
 use tokio_util::sync::CancellationToken;
 
+use crate::progress::Progress;
 use crate::run_log::RunLog;
 
 /// Does one kind of task.
@@ -45,6 +46,8 @@ pub struct RunContext {
     pub input: Option<RunInput>,
     /// Output goes here as it comes; it is bounded and live readers follow it.
     pub log: RunLog,
+    /// For an executor that knows how far it is.
+    pub progress: Progress,
     /// Fires when the run is to stop: then end soon with [`Ended::Cancelled`].
     pub cancel: CancellationToken,
 }

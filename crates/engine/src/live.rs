@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio_util::sync::CancellationToken;
 
+use crate::progress::{Progress, ProgressReading};
 use crate::run_log::RunLog;
 
 /// Cancels that came before their run had registered. A claim and its start are less than a
@@ -33,6 +34,7 @@ struct Inner {
 pub(crate) struct LiveRun {
     run: RunId,
     pub(crate) log: RunLog,
+    pub(crate) progress: Progress,
     /// Fires when the run is to stop, whatever the reason.
     pub(crate) stop: CancellationToken,
     cancel_requested: AtomicBool,
@@ -55,6 +57,7 @@ impl LiveRuns {
         let live = Arc::new(LiveRun {
             run,
             log: RunLog::new(),
+            progress: Progress::default(),
             stop: CancellationToken::new(),
             cancel_requested: AtomicBool::new(false),
         });
@@ -93,6 +96,11 @@ impl LiveRuns {
         for live in inner.runs.values() {
             live.stop.cancel();
         }
+    }
+
+    pub(crate) fn progress(&self, run: RunId) -> Option<ProgressReading> {
+        let progress = self.inner.lock().runs.get(&run)?.progress.clone();
+        progress.read()
     }
 
     pub(crate) fn log(&self, run: RunId) -> Option<RunLog> {

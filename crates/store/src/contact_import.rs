@@ -28,6 +28,8 @@ pub struct ImportSlice {
     pub to: FilePlace,
     /// Those that could not be read are counted with the others.
     pub rows: Vec<Result<ImportRow, RowFailure>>,
+    /// The file ends behind it.
+    pub is_last: bool,
 }
 
 /// How far an import has come.
@@ -39,12 +41,14 @@ pub struct ContactImport {
     pub failures_bytes: u64,
     /// The failures of the last slice, in that form.
     pub last_failures: String,
+    /// The whole file is applied.
+    pub done: bool,
 }
 
 impl ContactImport {
     /// The state after a slice.
     #[must_use]
-    pub fn followed_by(&self, slice: SliceOutcome, to: FilePlace) -> Self {
+    pub fn followed_by(&self, slice: SliceOutcome, to: FilePlace, done: bool) -> Self {
         let mut counts = self.counts;
         counts.add(&slice.counts);
         ContactImport {
@@ -52,6 +56,7 @@ impl ContactImport {
             counts,
             failures_bytes: self.failures_bytes + self.last_failures.len() as u64,
             last_failures: slice.failures,
+            done,
         }
     }
 }

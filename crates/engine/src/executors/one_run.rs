@@ -9,6 +9,7 @@ use autom8_store::RunInput;
 use tokio_util::sync::CancellationToken;
 
 use crate::executor::RunContext;
+use crate::progress::Progress;
 use crate::run_log::RunLog;
 
 /// Descendants are known by their run, and several tests may share a process.
@@ -35,6 +36,7 @@ pub(crate) fn context(action: serde_json::Value) -> RunContext {
         timeout: Duration::from_secs(60),
         input: None,
         log: RunLog::new(),
+        progress: Progress::default(),
         cancel: CancellationToken::new(),
     }
 }

@@ -11,5 +11,7 @@ CREATE TABLE contact_imports (
     -- Of the file of failures, without those of the last slice…
     failures_bytes INTEGER NOT NULL,
     -- …which are here, until the next slice says that the file has them.
-    last_failures  TEXT NOT NULL
+    last_failures  TEXT NOT NULL,
+    -- The whole file is applied.
+    done           INTEGER NOT NULL
 ) STRICT;

@@ -18,6 +18,7 @@
 mod backup;
 mod claims;
 mod close;
+mod contact_imports;
 mod crash;
 mod enqueue;
 mod finishes;
@@ -289,6 +290,14 @@ macro_rules! conformance_cases {
                 a_run_in_flight_is_an_attempt_in_the_copy,
                 a_backup_is_of_one_moment_while_writes_go_on,
                 a_backup_goes_nowhere_else_than_into_a_new_directory,
+            ]
+            contact_imports: [
+                a_slice_is_applied_once_and_its_place_survives_a_crash,
+                of_two_attempts_at_one_place_one_goes_on,
+                each_rule_does_what_it_says,
+                failures_are_told_with_their_slice_until_the_next,
+                a_rehearsal_counts_like_the_import_and_changes_nothing,
+                an_import_is_forgotten_with_its_run,
             ]
             close: [
                 a_closed_store_answers_that_it_is_unavailable,

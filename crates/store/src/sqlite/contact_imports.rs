@@ -35,10 +35,10 @@ impl Writer {
             return Err(elsewhere(slice.run, before.place).into());
         }
         let counted = self.memory.contacts;
-        let (run, to) = (slice.run, slice.to);
+        let (run, to, is_last) = (slice.run, slice.to, slice.is_last);
         let outcome = self.import_rows(slice, group);
         let written = outcome.and_then(|outcome| {
-            let after = before.unwrap_or_default().followed_by(outcome, to);
+            let after = before.unwrap_or_default().followed_by(outcome, to, is_last);
             write(&self.connection, run, &after)?;
             Ok(after)
         });
@@ -119,7 +119,7 @@ pub(crate) fn by_run(connection: &Connection, run: RunId) -> SqlResult<Option<Co
     connection
         .prepare_cached(
             "SELECT position, line, created, updated, skipped, failed, failures_bytes,
-                    last_failures
+                    last_failures, done
              FROM contact_imports WHERE run_id = ?1",
         )?
         .query_row([run.0], |row| {
@@ -137,6 +137,7 @@ pub(crate) fn by_run(connection: &Connection, run: RunId) -> SqlResult<Option<Co
                 },
                 failures_bytes: count(6)?,
                 last_failures: row.get(7)?,
+                done: row.get(8)?,
             })
         })
         .optional()
@@ -148,8 +149,8 @@ fn write(connection: &Connection, run: RunId, import: &ContactImport) -> SqlResu
         .prepare_cached(
             "INSERT OR REPLACE INTO contact_imports
                  (run_id, position, line, created, updated, skipped, failed, failures_bytes,
-                  last_failures)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                  last_failures, done)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute((
             run.0,
@@ -161,6 +162,7 @@ fn write(connection: &Connection, run: RunId, import: &ContactImport) -> SqlResu
             counts.failed.cast_signed(),
             import.failures_bytes.cast_signed(),
             &import.last_failures,
+            import.done,
         ))?;
     Ok(())
 }
@@ -343,7 +345,7 @@ impl ImportRehearsal for Rehearsal {
         let overlay = self.overlay.take().ok_or_else(|| StoreError::Unavailable {
             why: "the rehearsal has failed before".to_owned(),
         })?;
-        let to = slice.to;
+        let (to, is_last) = (slice.to, slice.is_last);
         let (overlay, outcome) = self
             .readers
             .scan(Scan::Rows, move |base| {
@@ -352,7 +354,7 @@ impl ImportRehearsal for Rehearsal {
             })
             .await?;
         self.overlay = Some(overlay);
-        self.so_far = self.so_far.followed_by(outcome, to);
+        self.so_far = self.so_far.followed_by(outcome, to, is_last);
         Ok(self.so_far.clone())
     }
 }
