@@ -27,6 +27,9 @@ pub struct CleanupResult {
     pub segments_dropped: u64,
     pub runs_dropped: u64,
     pub fires_dropped: u64,
+    pub audit_entries_dropped: u64,
+    /// Answers that a repeated request would have been given again.
+    pub answers_forgotten: u64,
     pub bytes_freed: u64,
     pub reports_removed: usize,
 }

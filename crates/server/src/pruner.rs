@@ -55,12 +55,15 @@ impl Pruner {
     /// their turn in between, and one pruning waits for another.
     pub(crate) async fn prune(&self) -> Result<CleanupResult, BuiltinError> {
         let dropped = self.store.apply_retention(self.policy.clone()).await?;
+        let answers_forgotten = self.store.forget_answers().await?;
         let reports = self.reports.clone();
         let reports_removed = on_disk(move || trim(&reports, REPORTS_KEPT)).await?;
         Ok(CleanupResult {
             segments_dropped: dropped.segments_dropped,
             runs_dropped: dropped.runs_dropped,
             fires_dropped: dropped.fires_dropped,
+            audit_entries_dropped: dropped.audit_entries_dropped,
+            answers_forgotten,
             bytes_freed: dropped.bytes_freed,
             reports_removed,
         })
@@ -104,11 +107,17 @@ impl Pruner {
 }
 
 fn tell(dropped: &CleanupResult) {
-    if dropped.segments_dropped + dropped.fires_dropped > 0 || dropped.reports_removed > 0 {
+    let rows = dropped.segments_dropped
+        + dropped.fires_dropped
+        + dropped.audit_entries_dropped
+        + dropped.answers_forgotten;
+    if rows > 0 || dropped.reports_removed > 0 {
         tracing::info!(
             runs = dropped.runs_dropped,
             segments = dropped.segments_dropped,
             fires = dropped.fires_dropped,
+            audit_entries = dropped.audit_entries_dropped,
+            answers = dropped.answers_forgotten,
             bytes = dropped.bytes_freed,
             reports = dropped.reports_removed,
             "dropped what retention no longer keeps"

@@ -26,6 +26,7 @@ use crate::lifecycle::{Lifecycle, ServeError};
 use crate::middleware::Edge;
 use crate::middleware::credentials::{Reach, StoredKeys};
 use crate::middleware::host_guard::HostGuard;
+use crate::middleware::idempotency::Repeats;
 use crate::middleware::key_use::KeyUse;
 use crate::middleware::lanes::{Lanes, MONITORING_IN_FLIGHT_MAX, ORDINARY_IN_FLIGHT_MAX};
 use crate::middleware::rate_limit::Limits;
@@ -38,11 +39,11 @@ use crate::telemetry::{SamplerGuard, Telemetry};
 /// Inputs of running processes, each in a file that its process may read; in the data directory.
 const INPUT_DIRECTORY: &str = "inputs";
 
-/// What is there before anything runs.
 /// Answers about contacts that are kept in memory.
 const CONTACT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const CONTACT_LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// What is there before anything runs.
 pub(crate) struct Foundation {
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,
@@ -77,13 +78,13 @@ pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Runnin
     if let Some(limits) = &limits {
         telemetry.watch_limits(Arc::clone(limits));
     }
-    let sampler = telemetry
     let contacts = Arc::new(ContactCache::new(
         CONTACT_BYTES_MAX,
         CONTACT_LIST_BYTES_MAX,
         Random::from_os().next_u64(),
     ));
     telemetry.watch_contacts(Arc::clone(&contacts));
+    let sampler = telemetry
         .start_sampler(
             Arc::clone(&store),
             &config.storage.directory,
@@ -107,8 +108,8 @@ pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Runnin
         started_at: clock.now().minus(clock.monotonic().since(started)),
         started,
         lifecycle: Arc::new(Lifecycle::default()),
-        limits,
         contacts,
+        limits,
         key_use: Arc::default(),
         config,
         store,
@@ -219,6 +220,7 @@ pub(crate) fn router(state: &AppState) -> Router {
         key_use: Arc::clone(&state.key_use),
         limits: state.limits.clone(),
         trusted_proxies: state.config.security.trusted_proxies.clone(),
+        repeats: Some(Arc::new(Repeats::new(Arc::clone(&state.store)))),
     };
     router::router(state.clone(), Arc::new(edge))
 }

@@ -27,6 +27,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tower::Service as _;
 
+use super::body_limit::BATCH_BODY_BYTES_MAX;
 use super::caller::Caller;
 use crate::answer::Answer;
 use crate::error::ApiProblem;
@@ -63,6 +64,11 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.repeats.under_way.lock().remove(&self.key);
     }
+}
+
+/// Whether a request may come again.
+pub(super) fn is_asked_for(request: &Request) -> bool {
+    !request.method().is_safe() && request.headers().contains_key(IDEMPOTENCY_KEY)
 }
 
 impl Repeats {
@@ -111,6 +117,11 @@ impl Repeats {
         body_bytes_max: u64,
     ) -> Result<(Request, Mark), ApiProblem> {
         let given = key_of(request.headers())?;
+        if body_bytes_max > BATCH_BODY_BYTES_MAX {
+            let message = "is not taken here, where a body is too large to be read before it is \
+                           done; leave the header out";
+            return Err(Problem::invalid_at("Idempotency-Key", message).into());
+        }
         let caller = request
             .extensions()
             .get::<Caller>()
@@ -243,3 +254,7 @@ fn hash<const N: usize>(parts: [&[u8]; N]) -> [u8; 32] {
     }
     hasher.finalize().into()
 }
+
+#[cfg(test)]
+#[path = "idempotency_tests.rs"]
+mod tests;

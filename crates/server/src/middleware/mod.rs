@@ -2,7 +2,7 @@
 //!
 //! [`request_id`] → recorder starts ([`recorder`]) → [`host_guard`] → [`lanes`] (load shedding) →
 //! whose address ([`client_address`]) and which key ([`credentials`]) → [`rate_limit`] → what the
-//! key may do → [`body_limit`] → handler with its [`caller`], panics caught → problems completed →
+//! key may do → [`body_limit`] → [`idempotency`] → handler with its [`caller`], panics caught → problems completed →
 //! [`answer_headers`] → recorder ends.
 //!
 //! One hand-written layer calls the parts, and each part is a plain function or guard in its own
@@ -19,6 +19,8 @@ pub mod host_guard;
 pub mod idempotency;
 pub mod key_use;
 pub mod lanes;
+#[cfg(test)]
+mod limit_tests;
 pub mod rate_limit;
 pub mod recorder;
 pub mod request_id;
@@ -48,6 +50,7 @@ use crate::telemetry::Telemetry;
 use caller::{Caller, Principal};
 use credentials::{Keys, Reach};
 use host_guard::HostGuard;
+use idempotency::Repeats;
 use key_use::KeyUse;
 use lanes::{Lanes, Pass};
 use rate_limit::{Charge, Client, Limits};
@@ -66,6 +69,8 @@ pub struct Edge {
     /// None where the rate limit is off.
     pub limits: Option<Arc<Limits>>,
     pub trusted_proxies: Vec<Network>,
+    /// None where nothing is kept, as in tests of the rest.
+    pub repeats: Option<Arc<Repeats>>,
 }
 
 /// Applies the [`Edge`] to each route.
@@ -118,11 +123,22 @@ impl tower::Service<Request> for EdgeService {
                         request_id: request_id.clone(),
                     });
                 }
-                let route = &mut self.route;
-                let answer = catch_unwind(AssertUnwindSafe(|| route.call(request))).map_or_else(
-                    |panic| Answer::Refused(Some(panicked(&*panic).into_response())),
-                    Answer::Coming,
-                );
+                let answer = match &edge.repeats {
+                    Some(repeats) if idempotency::is_asked_for(&request) => {
+                        let (repeats, route) = (Arc::clone(repeats), self.route.clone());
+                        let body_bytes_max = admitted.body_bytes_max;
+                        Answer::Once(Box::pin(async move {
+                            repeats.answer(request, body_bytes_max, route).await
+                        }))
+                    }
+                    _ => {
+                        let route = &mut self.route;
+                        catch_unwind(AssertUnwindSafe(|| route.call(request))).map_or_else(
+                            |panic| Answer::Refused(Some(panicked(&*panic).into_response())),
+                            Answer::Coming,
+                        )
+                    }
+                };
                 (answer, Some(admitted.pass))
             }
         };
@@ -238,13 +254,12 @@ fn completed_problem(response: Response, request_id: &RequestId) -> (Response, O
         None if has_body_of_its_own(&response) => return (response, None),
         None => ApiProblem::from(Problem::new(code_of(status.as_u16()), said_by(status))),
     };
-    let (parts, _) = response.into_parts();
+    let (mut parts, _) = response.into_parts();
     let mut completed = problem.render(Some(request_id.as_str()));
-    for (name, value) in &parts.headers {
-        if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
-            completed.headers_mut().insert(name, value.clone());
-        }
-    }
+    parts.headers.remove(header::CONTENT_TYPE);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    // Keeps headers that are there more than once, and replaces those of the same name.
+    completed.headers_mut().extend(parts.headers);
     (completed, problem.cause)
 }
 
@@ -289,6 +304,8 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> ApiProblem {
 )]
 enum Answer {
     Coming(RouteFuture<Infallible>),
+    /// For a request that may come again.
+    Once(Pin<Box<dyn Future<Output = Response> + Send>>),
     Refused(Option<Response>),
 }
 
@@ -309,6 +326,12 @@ impl Future for EdgeFuture {
         let this = self.get_mut();
         let response = match &mut this.answer {
             Answer::Refused(refused) => refused.take().unwrap_or_default(),
+            Answer::Once(coming) => {
+                match catch_unwind(AssertUnwindSafe(|| coming.as_mut().poll(context))) {
+                    Ok(polled) => ready!(polled),
+                    Err(panic) => panicked(&*panic).into_response(),
+                }
+            }
             Answer::Coming(coming) => {
                 match catch_unwind(AssertUnwindSafe(|| Pin::new(coming).poll(context))) {
                     Ok(polled) => match ready!(polled) {

@@ -43,6 +43,7 @@ fn edge(lanes: Arc<Lanes>) -> Arc<Edge> {
         key_use: Arc::default(),
         limits: None,
         trusted_proxies: Vec::new(),
+        repeats: None,
     })
 }
 
