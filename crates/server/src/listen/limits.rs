@@ -14,9 +14,10 @@ pub struct ListenLimits {
     pub first_byte_within: Duration,
     /// From the first byte of a request's head to its last.
     pub head_within: Duration,
-    /// A body may take this long at any speed…
+    /// A body may take this long at any speed; then it is judged, and so is each stretch of this
+    /// length after it.
     pub body_grace: Duration,
-    /// …and afterwards must have arrived at this rate on average.
+    /// A body must arrive at this rate on average over each stretch.
     pub body_bytes_per_second_min: u64,
     /// How long the kernel may refuse more of an answer because the peer does not read.
     pub answer_stalled_max: Duration,

@@ -61,21 +61,12 @@ impl Watch {
     }
 
     pub(super) fn enter(&self, phase: Phase) {
-        let place = ((phase as u64) << 32) | u64::from(self.ticks.load(Relaxed));
+        let place = place_of(phase, self.ticks.load(Relaxed));
         self.place.store(place, Relaxed);
     }
 
-    fn place(&self) -> (Phase, u32) {
-        let place = self.place.load(Relaxed);
-        let phase = PHASES
-            .get((place >> 32) as usize)
-            .copied()
-            .unwrap_or(Phase::Serving);
-        (phase, place as u32)
-    }
-
     pub(super) fn phase(&self) -> Phase {
-        self.place().0
+        phase_and_tick(self.place.load(Relaxed)).0
     }
 
     /// `bytes` came in.
@@ -109,20 +100,41 @@ impl Watch {
     }
 
     fn is_overdue(&self, now: u32, limits: &ListenLimits) -> bool {
-        let (phase, since) = self.place();
+        let place = self.place.load(Relaxed);
+        let (phase, since) = phase_and_tick(place);
         let stalled = match self.stalled.load(Relaxed) {
             0 => None,
             since => Some(waited(since.wrapping_sub(1), now, limits.tick)),
         };
         let body_bytes = self.body_bytes.load(Relaxed);
-        overdue(
-            phase,
-            waited(since, now, limits.tick),
-            body_bytes,
-            stalled,
-            limits,
-        )
+        let waited = waited(since, now, limits.tick);
+        let overdue = overdue(phase, waited, body_bytes, stalled, limits);
+        if phase == Phase::Body && waited >= limits.body_grace && !overdue {
+            // The next stretch is judged by itself: what came fast at first buys no time to hold
+            // on to it. If the phase has just changed, there is nothing to begin anew.
+            let anew = place_of(Phase::Body, now);
+            if self
+                .place
+                .compare_exchange(place, anew, Relaxed, Relaxed)
+                .is_ok()
+            {
+                self.body_bytes.store(0, Relaxed);
+            }
+        }
+        overdue
     }
+}
+
+fn place_of(phase: Phase, tick: u32) -> u64 {
+    ((phase as u64) << 32) | u64::from(tick)
+}
+
+fn phase_and_tick(place: u64) -> (Phase, u32) {
+    let phase = PHASES
+        .get((place >> 32) as usize)
+        .copied()
+        .unwrap_or(Phase::Serving);
+    (phase, place as u32)
 }
 
 /// Time that has certainly passed since some moment within the tick `since`.
@@ -398,6 +410,27 @@ mod tests {
         assert_eq!(waited(5, 6, tick), Duration::ZERO);
         assert_eq!(waited(5, 7, tick), tick);
         assert_eq!(waited(u32::MAX, 1, tick), tick);
+    }
+
+    #[test]
+    fn what_a_body_brought_fast_buys_no_time_later() {
+        let limits = ListenLimits::default();
+        let ticks = Arc::new(AtomicU32::new(0));
+        let watch = Watch::new(Arc::clone(&ticks));
+        watch.enter(Phase::Serving);
+        watch.body_wanted();
+        watch.read(16 * 1024 * 1024);
+        let overdue_after = |seconds: u32| {
+            let now = ticks.load(Relaxed) + seconds;
+            (ticks.load(Relaxed)..now).any(|_| {
+                let now = ticks.fetch_add(1, Relaxed) + 1;
+                watch.is_overdue(now, &limits)
+            })
+        };
+        assert!(!overdue_after(11), "16 MiB in ten seconds are enough");
+        watch.read(10 * 1024);
+        assert!(!overdue_after(11), "and so is a slow but steady rest");
+        assert!(overdue_after(11), "but not silence");
     }
 
     #[test]
