@@ -5,6 +5,9 @@
 
 pub mod backup;
 pub mod cleanup;
+pub mod contact_folders;
+pub mod contacts_export;
+pub mod contacts_import;
 pub(crate) mod dated;
 pub mod report;
 mod report_page;
@@ -25,6 +28,8 @@ use crate::pruner::Pruner;
 
 pub use backup::Backup;
 pub use cleanup::Cleanup;
+pub use contacts_export::ContactsExport;
+pub use contacts_import::ContactsImport;
 pub use report::Report;
 
 /// Below the data directory.
@@ -58,6 +63,7 @@ pub fn all(parts: BuiltinParts) -> Vec<Arc<dyn Builtin>> {
         measure,
     } = parts;
     let folder = |name: &str| -> PathBuf { config.storage.directory.join(name) };
+    let folders = contact_folders::ContactFolders::below(&config.storage.directory);
     let pruner = Pruner::new(store.clone(), &config);
     vec![
         Arc::new(Backup::new(
@@ -66,6 +72,12 @@ pub fn all(parts: BuiltinParts) -> Vec<Arc<dyn Builtin>> {
             folder(BACKUPS_FOLDER),
         )),
         Arc::new(Cleanup::new(pruner)),
+        Arc::new(ContactsImport::new(
+            store.clone(),
+            clock.clone(),
+            folders.clone(),
+        )),
+        Arc::new(ContactsExport::new(store.clone(), clock.clone(), folders)),
         Arc::new(Report::new(
             store,
             clock,
