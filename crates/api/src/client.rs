@@ -6,6 +6,7 @@
 //! requests are sent again, and when.
 
 mod address;
+mod contacts;
 mod keys;
 pub mod log;
 pub mod repeat;
@@ -28,6 +29,7 @@ use crate::run::{RunLogView, RunRequest};
 use crate::task::{NextFires, TaskDeleted};
 use crate::{RunList, RunView, SchedulerStatus, TaskList, TaskLogStats, TaskView};
 
+pub use contacts::{ContactKey, ContactQuery};
 pub use log::{LogEvent, LogFollower};
 pub use repeat::Patience;
 

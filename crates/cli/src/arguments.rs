@@ -3,7 +3,9 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
-use crate::commands::{backup, completion, config, runs, serve, status, tasks};
+use crate::commands::{
+    audit, backup, completion, config, contacts, keys, runs, serve, status, tasks,
+};
 use crate::failure::EXIT_CODES_HELP;
 
 const STYLES: Styles = Styles::styled()
@@ -42,6 +44,12 @@ pub(crate) enum Command {
     Tasks(tasks::Arguments),
     /// What ran and what waits: list, follow, cancel and retry runs.
     Runs(runs::Arguments),
+    /// Records that automations act on: list, show, add, edit, remove and search contacts.
+    Contacts(contacts::Arguments),
+    /// Who may call the server, and what for: make, list and delete API keys.
+    Keys(keys::Arguments),
+    /// Which write was made, by whom and when.
+    Audit(audit::Arguments),
     /// Tell whether the server is well and what it is doing.
     Status(status::Arguments),
     /// Check, show and explain the configuration.

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod commands;
+mod confirm;
 mod credentials;
 mod draft;
 mod failure;

@@ -59,6 +59,11 @@ impl ServerArguments {
         self.server.as_deref().filter(|server| !server.is_empty())
     }
 
+    /// Whether a key may be sent in the clear beyond this network.
+    pub(crate) fn is_open_http_allowed(&self) -> bool {
+        self.insecure_http
+    }
+
     pub(crate) fn output(&self) -> Output {
         Output::new(self.json)
     }

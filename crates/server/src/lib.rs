@@ -21,6 +21,7 @@ pub mod contact_files;
 pub mod error;
 pub mod extract;
 mod first_key;
+mod key_rules;
 pub mod lifecycle;
 pub mod listen;
 pub mod middleware;

@@ -1,8 +1,11 @@
 //! One command a file.
 
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod contacts;
+pub(crate) mod keys;
 pub(crate) mod runs;
 pub(crate) mod serve;
 pub(crate) mod status;
@@ -16,6 +19,9 @@ pub(crate) fn run(command: Command) -> Result<Exit, Failure> {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Tasks(arguments) => asking(tasks::run(arguments)),
         Command::Runs(arguments) => asking(runs::run(arguments)),
+        Command::Contacts(arguments) => asking(contacts::run(arguments)),
+        Command::Keys(arguments) => asking(keys::run(arguments)),
+        Command::Audit(arguments) => asking(audit::run(arguments)),
         Command::Status(arguments) => asking(status::run(&arguments)),
         Command::Config(arguments) => config::run(&arguments),
         Command::Backup(arguments) => asking(backup::run(arguments)),

@@ -1,5 +1,6 @@
 //! What the command line needs of the store without a server: it may not use the store itself.
 //!
-//! Nothing here needs a runtime; each function blocks until it is done.
+//! What is not `async` blocks until it is done.
 
 pub mod backup;
+pub mod keys;

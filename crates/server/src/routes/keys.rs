@@ -3,19 +3,17 @@
 use autom8_api::key::{KeyCreated, KeyDeleted, KeyList, KeyRequest, KeyView};
 use autom8_api::page::PageMeta;
 use autom8_api::problem::Problem;
-use autom8_model::api_key::Secret;
-use autom8_model::{ApiKey, Invalid, KeyId, Scope, Scopes, Timestamp, limits, random};
-use autom8_store::NewKey;
+use autom8_model::KeyId;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::routing::{delete, get};
 use axum::{Extension, Json, Router};
 use tokio::sync::Mutex;
 
-use crate::digest::sha256;
 use crate::error::ApiProblem;
 use crate::extract::path::KeyPath;
 use crate::extract::{FromQuery, JsonBody, Parameters, Query};
+use crate::key_rules;
 use crate::middleware::caller::Caller;
 use crate::state::AppState;
 
@@ -62,38 +60,13 @@ async fn create(
     _: Query<()>,
     JsonBody(request): JsonBody<KeyRequest>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<KeyCreated>), ApiProblem> {
-    let scopes = check(&request, state.clock.now())?;
     let _alone = CHANGES.lock().await;
     let is_first = !state.store.has_keys();
-    if is_first && !scopes.permit(Scope::Admin) {
-        return Err(Problem::invalid_at(
-            "/scopes",
-            "the first key has to have `admin`: from then on every call needs a key, and nobody \
-             could make another",
-        )
-        .into());
-    }
+    key_rules::check(&request, is_first, state.clock.now())?;
     // No `Idempotency-Key` is kept for this write: the kept answer would hold the key. A repeated
     // request finds the name taken.
-    let bits = random::secret_bits()
-        .map_err(|error| ApiProblem::internal(format!("no entropy for a key: {error}")))?;
-    let secret = Secret::new(bits);
-    let new = NewKey {
-        name: request.name,
-        scopes,
-        hash: sha256(secret.as_str().as_bytes()),
-        shown: secret.shown().to_owned(),
-        limit: request.rate_limit,
-        expires_at: request.expires_at,
-    };
+    let (secret, new) = key_rules::make(request)?;
     let made = state.store.create_key(new, caller.write()).await?;
-    let message = match is_first {
-        true => {
-            "Keep this key: it is not shown again. It is the first one, so from now on every call \
-             needs a key"
-        }
-        false => "Keep this key: it is not shown again",
-    };
     let location = format!("/api/v1/keys/{}", made.id);
     Ok((
         StatusCode::CREATED,
@@ -101,42 +74,9 @@ async fn create(
         Json(KeyCreated {
             view: KeyView::from(&*made),
             key: secret.as_str().to_owned(),
-            message: message.to_owned(),
+            message: key_rules::message(is_first),
         }),
     ))
-}
-
-/// What a key may be called, and that it can be used at all.
-fn check(request: &KeyRequest, now: Timestamp) -> Result<Scopes, ApiProblem> {
-    let mut faults = Vec::new();
-    let name = &request.name;
-    if name.trim() != name || name.is_empty() || name.chars().any(char::is_control) {
-        faults.push(Invalid::new(
-            "/name",
-            "must be a text without control characters and without spaces at its ends",
-        ));
-    }
-    if name.chars().count() > limits::API_KEY_NAME_CHARS_MAX {
-        let max = limits::API_KEY_NAME_CHARS_MAX;
-        faults.push(Invalid::new(
-            "/name",
-            format!("is longer than {max} characters"),
-        ));
-    }
-    let scopes = Scopes::of(request.scopes.iter().copied());
-    if scopes.is_empty() {
-        faults.push(Invalid::new(
-            "/scopes",
-            "is empty: use read, run, admin or debug",
-        ));
-    }
-    if request.expires_at.is_some_and(|at| at <= now) {
-        faults.push(Invalid::new("/expires_at", "is not in the future"));
-    }
-    match faults.is_empty() {
-        true => Ok(scopes),
-        false => Err(Problem::invalid(faults).into()),
-    }
 }
 
 async fn remove(
@@ -146,12 +86,8 @@ async fn remove(
     _: Query<()>,
 ) -> Result<Json<KeyDeleted>, ApiProblem> {
     let _alone = CHANGES.lock().await;
-    let now = state.clock.now();
     let keys = state.store.keys();
-    let administers = |key: &ApiKey| key.scopes.permit(Scope::Admin) && !key.is_expired(now);
-    let is_last = keys.iter().any(|key| key.id == id && administers(key))
-        && !keys.iter().any(|key| key.id != id && administers(key));
-    if is_last {
+    if key_rules::is_last_admin(keys.iter().map(|key| &**key), id, state.clock.now()) {
         return Err(Problem::conflict(
             "this is the last key with `admin`, and without it nobody could make another: make one \
              first, or stop the server and delete it with `autom8 keys rm`",

@@ -1,8 +1,7 @@
 //! `autom8 tasks rm NAME`
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
-
 use super::unknown;
+use crate::confirm;
 use crate::failure::{Exit, Failure};
 use crate::server_arguments::ServerArguments;
 use crate::show;
@@ -24,7 +23,11 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
         if let Err(error) = client.task(name).await {
             return Err(unknown::explained(&client, name, error).await);
         }
-        confirm(name)?;
+        confirm::ask(
+            &format!("Remove task `{name}` and cancel its waiting runs?"),
+            &format!("removing `{name}`"),
+            &format!("autom8 tasks rm {name} --yes"),
+        )?;
     }
     let deleted = match client.remove_task(name).await {
         Ok(deleted) => deleted,
@@ -38,26 +41,4 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
         )
     })?;
     Ok(Exit::Ok)
-}
-
-fn confirm(name: &str) -> Result<(), Failure> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err(Failure::usage(format!(
-            "removing `{name}` needs a yes, and nobody can be asked"
-        ))
-        .fix(format!("autom8 tasks rm {name} --yes")));
-    }
-    let mut answer = String::new();
-    let mut stderr = std::io::stderr().lock();
-    _ = write!(
-        stderr,
-        "Remove task `{name}` and cancel its waiting runs? [y/N] "
-    );
-    _ = stderr.flush();
-    _ = stdin.lock().read_line(&mut answer);
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::new(Exit::Failed, "nothing was removed")),
-    }
 }
