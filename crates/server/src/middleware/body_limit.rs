@@ -8,12 +8,15 @@ use axum::http::{HeaderMap, header};
 use http_body_util::Limited;
 use hyper::body::Body as _;
 
+use super::lanes::{Arriving, Pass};
 use crate::error::ApiProblem;
 
 /// One task, one input, one of anything.
 pub const BODY_BYTES_MAX: u64 = 1024 * 1024;
 /// A batch of [`limits::BATCH_RUNS_MAX`] runs with inputs of about 1.6 KB each.
 pub const BATCH_BODY_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// A file of contacts, which goes to the disk as it arrives: some 20 million rows.
+pub const IMPORT_BODY_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
 const _: () = {
     // A full input and its frame of JSON fit into an ordinary body.
@@ -46,14 +49,14 @@ pub(crate) fn too_large(bytes_max: u64) -> ApiProblem {
 
 /// Cuts a body off at the limit, however it was announced. The handler's read then fails with
 /// [`http_body_util::LengthLimitError`].
-pub(super) fn limited(mut request: Request, bytes_max: u64) -> Request {
+pub(super) fn limited(mut request: Request, bytes_max: u64, pass: &Pass) -> Request {
     if request.body().is_end_stream() {
         return request;
     }
     // This limit replaces the one that axum's extractors bring.
     DefaultBodyLimit::disable().apply(&mut request);
     let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    request.map(|body| Body::new(Limited::new(body, bytes_max)))
+    request.map(|body| Body::new(Limited::new(Arriving::new(body, pass), bytes_max)))
 }
 
 #[cfg(test)]
@@ -83,7 +86,10 @@ mod tests {
             Ok::<_, std::io::Error>(vec![0; 600]),
             Ok(vec![0; 600]),
         ])));
-        let body = limited(request, 1_000).into_body();
+        let pass = crate::middleware::lanes::Lanes::new(1, 1)
+            .enter(false)
+            .unwrap();
+        let body = limited(request, 1_000, &pass).into_body();
         let error = body.collect().await.unwrap_err();
         let cause = std::error::Error::source(&error).unwrap();
         assert!(cause.is::<http_body_util::LengthLimitError>(), "{cause}");

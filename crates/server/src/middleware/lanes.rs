@@ -1,10 +1,15 @@
 //! Load shedding: a bounded number of requests at once, and a lane of its own for monitoring, so
 //! that an overloaded server can still say that it is.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
 
 use autom8_api::problem::{Problem, ProblemCode};
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::error::ApiProblem;
 
@@ -23,14 +28,15 @@ pub struct Lanes {
 
 #[derive(Debug)]
 struct Lane {
-    in_flight: AtomicUsize,
+    /// Signed: what leaves in another order than it came is below zero for a moment.
+    in_flight: AtomicIsize,
     in_flight_max: usize,
 }
 
 impl Lanes {
     pub fn new(ordinary_max: usize, monitoring_max: usize) -> Arc<Self> {
         let lane = |in_flight_max| Lane {
-            in_flight: AtomicUsize::new(0),
+            in_flight: AtomicIsize::new(0),
             in_flight_max,
         };
         Arc::new(Lanes {
@@ -52,7 +58,7 @@ impl Lanes {
     /// number is bounded with the connections'.
     pub(super) fn enter(self: &Arc<Self>, monitoring: bool) -> Result<Pass, ApiProblem> {
         let lane = self.lane(monitoring);
-        if lane.in_flight.fetch_add(1, Relaxed) >= lane.in_flight_max {
+        if lane.in_flight.fetch_add(1, Relaxed) >= lane.in_flight_max as isize {
             lane.in_flight.fetch_sub(1, Relaxed);
             return Err(Problem::new(
                 ProblemCode::Overloaded,
@@ -83,9 +89,103 @@ impl Drop for Pass {
     }
 }
 
+/// A request's body on its way in. While it keeps its handler waiting, the request has no place in
+/// its lane: it costs a connection then and no work, and a thousand bodies that trickle would
+/// otherwise leave no place for anybody else. A lane may be overfull by those that arrive at once.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    body: Body,
+    lanes: Arc<Lanes>,
+    monitoring: bool,
+    is_awaited: bool,
+}
+
+impl Arriving {
+    pub(super) fn new(body: Body, pass: &Pass) -> Self {
+        Arriving {
+            body,
+            lanes: Arc::clone(&pass.lanes),
+            monitoring: pass.monitoring,
+            is_awaited: false,
+        }
+    }
+
+    fn set_awaited(&mut self, is_awaited: bool) {
+        if self.is_awaited != is_awaited {
+            self.is_awaited = is_awaited;
+            let change = if is_awaited { -1 } else { 1 };
+            let lane = self.lanes.lane(self.monitoring);
+            lane.in_flight.fetch_add(change, Relaxed);
+        }
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        // The pass gives back what it took.
+        self.set_awaited(false);
+    }
+}
+
+impl HttpBody for Arriving {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        self.set_awaited(polled.is_pending());
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body_util::BodyExt as _;
+    use tokio_stream::wrappers::ReceiverStream;
+
+    #[tokio::test]
+    async fn a_body_that_keeps_its_handler_waiting_holds_no_place() {
+        let lanes = Lanes::new(1, 1);
+        let arriving = |pass: &Pass| {
+            let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, axum::Error>>(1);
+            let body = Body::from_stream(ReceiverStream::new(receiver));
+            (sender, Arriving::new(body, pass))
+        };
+        let pass = lanes.enter(false).unwrap();
+        let (sender, mut body) = arriving(&pass);
+        assert!(lanes.enter(false).is_err(), "a handler is at work");
+
+        let waiting = std::future::poll_fn(|context| {
+            Poll::Ready(Pin::new(&mut body).poll_frame(context).is_pending())
+        });
+        assert!(waiting.await);
+        drop(lanes.enter(false).unwrap());
+        sender.send(Ok(Bytes::from_static(b"{}"))).await.unwrap();
+        let frame = body.frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), "{}");
+        assert!(lanes.enter(false).is_err(), "the handler goes on");
+
+        let again = std::future::poll_fn(|context| {
+            Poll::Ready(Pin::new(&mut body).poll_frame(context).is_pending())
+        });
+        assert!(again.await);
+        // In either order nothing is left behind.
+        drop(pass);
+        drop(body);
+        assert_eq!(lanes.ordinary.in_flight.load(Relaxed), 0);
+    }
 
     #[test]
     fn a_full_lane_refuses_and_leaves_the_other_alone() {

@@ -115,7 +115,8 @@ impl tower::Service<Request> for EdgeService {
         let (answer, pass) = match edge.admit(&request, &recording, &mut charge) {
             Err(refused) => (Answer::Refused(Some(*refused)), None),
             Ok(admitted) => {
-                let mut request = body_limit::limited(request, admitted.body_bytes_max);
+                let bytes_max = admitted.body_bytes_max;
+                let mut request = body_limit::limited(request, bytes_max, &admitted.pass);
                 if !request.method().is_safe() {
                     request.extensions_mut().insert(Caller {
                         principal: admitted.principal,
