@@ -10,7 +10,8 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::api_key::KeyLimit;
 use crate::contact::{Contact, Email, Phone, Tag};
 use crate::limits;
-use crate::task::{BuiltinAction, HttpAction, ProcessAction};
+use crate::schedule::CatchUp;
+use crate::task::{BuiltinAction, HttpAction, OnCrash, Overlap, ProcessAction};
 use crate::{
     AuditAction, AuditId, ContactId, Epoch, HumanDuration, KeyId, RunId, Schedule, Scope, TaskId,
     TaskName, Timestamp,
@@ -199,6 +200,27 @@ fn duration(what: &str, default: &str) -> Object {
         .min_length(Some(2))
         .default(Some(default.into()))
         .build()
+}
+
+pub(crate) fn overlap() -> RefOr<Schema> {
+    with_default::<Overlap>("skip")
+}
+
+pub(crate) fn catch_up() -> RefOr<Schema> {
+    with_default::<CatchUp>("latest")
+}
+
+pub(crate) fn on_crash() -> RefOr<Schema> {
+    with_default::<OnCrash>("retry")
+}
+
+/// A choice with the one that is taken where none is given.
+fn with_default<T: PartialSchema>(default: &str) -> RefOr<Schema> {
+    let mut schema = T::schema();
+    if let RefOr::T(Schema::Object(object)) = &mut schema {
+        object.default = Some(default.into());
+    }
+    schema
 }
 
 pub(crate) fn method() -> Object {

@@ -40,13 +40,13 @@ pub struct TaskSpec {
     #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::priority))]
     pub priority: i16,
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schema(inline, default = "skip"))]
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::overlap))]
     pub overlap: Overlap,
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schema(inline, default = "latest"))]
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::catch_up))]
     pub catch_up: CatchUp,
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schema(inline, default = "retry"))]
+    #[cfg_attr(feature = "schema", schema(schema_with = crate::schema::on_crash))]
     pub on_crash: OnCrash,
     #[serde(default = "yes")]
     #[cfg_attr(feature = "schema", schema(default = true))]

@@ -210,12 +210,14 @@ fn operation(noun: &str, described: Described) -> OperationBuilder {
         } else {
             Required::False
         };
-        builder = builder.request_body(Some(
-            RequestBodyBuilder::new()
-                .content(body.content_type, content)
-                .required(Some(required))
-                .build(),
-        ));
+        let mut request = RequestBodyBuilder::new()
+            .content(body.content_type, content)
+            .required(Some(required));
+        for (content_type, schema) in &body.others {
+            let content = ContentBuilder::new().schema(Some(schema.clone()));
+            request = request.content(*content_type, content.build());
+        }
+        builder = builder.request_body(Some(request.build()));
     }
     let with_key = SecurityRequirement::new::<_, [&str; 0], &str>(KEY, []);
     match endpoint.access {

@@ -41,7 +41,7 @@ pub(super) struct Parameter {
     pub place: Place,
     pub description: &'static str,
     pub schema: RefOr<Schema>,
-    /// Of a parameter in the path: what stands there in examples.
+    /// What stands there in examples; every parameter in a path has one.
     pub example: Option<&'static str>,
 }
 
@@ -52,6 +52,8 @@ pub(super) struct Body {
     pub schema: RefOr<Schema>,
     /// Works as it stands.
     pub example: &'static str,
+    /// Other content types, each with its schema.
+    pub others: Vec<(&'static str, RefOr<Schema>)>,
 }
 
 /// An answer that is not a refusal.
@@ -139,7 +141,16 @@ impl Operation {
             required: true,
             schema,
             example,
+            others: Vec::new(),
         });
+        self
+    }
+
+    /// The body comes in this form, too.
+    pub fn or_body_as(mut self, content_type: &'static str, schema: RefOr<Schema>) -> Self {
+        if let Some(body) = &mut self.body {
+            body.others.push((content_type, schema));
+        }
         self
     }
 

@@ -54,7 +54,7 @@ struct Shown {
 struct ShownBody {
     /// As HTML, like every text that may have a link.
     kind: String,
-    content_type: &'static str,
+    content_types: String,
     is_optional: bool,
     example: &'static str,
 }
@@ -173,7 +173,10 @@ fn shown_operation(described: Described) -> Shown {
             .collect(),
         body: operation.body.as_ref().map(|body| ShownBody {
             kind: shown::kind(&body.schema),
-            content_type: body.content_type,
+            content_types: std::iter::once(body.content_type)
+                .chain(body.others.iter().map(|(content_type, _)| *content_type))
+                .collect::<Vec<_>>()
+                .join(" or "),
             is_optional: !body.required,
             example: body.example,
         }),

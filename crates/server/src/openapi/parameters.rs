@@ -43,6 +43,14 @@ pub(super) fn run_id() -> Parameter {
     in_path("id", "42", RunId::schema())
 }
 
+impl Parameter {
+    /// What stands there in examples.
+    pub(super) fn such_as(mut self, example: &'static str) -> Self {
+        self.example = Some(example);
+        self
+    }
+}
+
 /// Of every write that can be sent again.
 pub(super) fn idempotency_key() -> Parameter {
     let schema = ObjectBuilder::new()

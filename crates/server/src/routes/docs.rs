@@ -6,6 +6,8 @@ use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use super::unchanging::Unchanging;
@@ -51,49 +53,17 @@ async fn docs(_: Query<()>, headers: HeaderMap) -> Result<Response, ApiProblem> 
 
 /// The page's own script, known by its hash, and its style sheet: nothing else may run or load.
 fn policy() -> String {
-    let hash = base64(&Sha256::digest(page::SCRIPT.as_bytes()));
+    let hash = STANDARD.encode(Sha256::digest(page::SCRIPT.as_bytes()));
     format!(
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hash}'; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 }
 
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().enumerate().fold(0u32, |bits, (place, byte)| {
-            bits | u32::from(*byte) << (16 - 8 * place)
-        });
-        for place in 0..4 {
-            match place <= chunk.len() {
-                true => text.push(char::from(
-                    LETTERS[(bits >> (18 - 6 * place) & 63) as usize],
-                )),
-                false => text.push('='),
-            }
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::routes::test_bench::Bench;
-
-    #[test]
-    fn base64_is_as_rfc_4648_has_it() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 
     #[tokio::test]
     async fn the_page_shows_every_endpoint_and_nothing_from_elsewhere() {
@@ -109,7 +79,8 @@ mod tests {
             assert!(!html.contains(foreign), "{foreign}");
         }
         // Every link leads somewhere on the page.
-        for link in html.split("href=\"#").skip(1) {
+        let markup = html.split("<script>").next().unwrap();
+        for link in markup.split("href=\"#").skip(1) {
             let name = link.split('"').next().unwrap();
             assert!(html.contains(&format!("id=\"{name}\"")), "#{name}");
         }

@@ -1,5 +1,6 @@
 //! What each endpoint takes and may answer, a file for each noun of [`crate::endpoints`].
 
+mod contacts;
 mod keys;
 mod monitoring;
 mod runs;
@@ -14,6 +15,7 @@ use super::operation::Operation;
 pub(super) fn operations() -> Vec<Operation> {
     [
         service::operations(),
+        contacts::operations(),
         tasks::operations(),
         runs::operations(),
         task_logs::operations(),

@@ -55,8 +55,8 @@ pub(super) fn operations() -> Vec<Operation> {
         get("/api/v1/runs/{id}/log", "getRunLog")
             .describe(
                 "Plain text; JSON by `Accept`. As events with `follow=1` or `Accept: \
-                 text/event-stream`: events named `log` with a LogChunk each, then one named `end` \
-                 with a LogEnd. Their id, given back as `Last-Event-ID`, takes a broken stream up \
+                 text/event-stream`: events named `log` with a `LogChunk` each, then one named \
+                 `end` with a `LogEnd`. Their id, given back as `Last-Event-ID`, takes a broken stream up \
                  where it broke.",
             )
             .takes(run_id())
