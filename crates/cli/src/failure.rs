@@ -132,14 +132,14 @@ impl From<ClientError> for Failure {
             ),
             ClientError::Unauthenticated { key: None, .. } => {
                 Failure::new(Exit::NotAllowed, what).fix(
-                    "on the server's machine `autom8 keys add NAME` makes a key; pass it with \
-                     --key-file FILE or AUTOM8_API_KEY, or keep it with `autom8 keys save`",
+                    "pass a key with --key-file FILE or AUTOM8_API_KEY, or keep it with `autom8 keys \
+                     save`; `autom8 keys add NAME` makes one",
                 )
             }
             ClientError::Unauthenticated { key: Some(_), .. } => {
                 Failure::new(Exit::NotAllowed, what).fix(
                     "pass another key with --key-file FILE or AUTOM8_API_KEY, or keep it with \
-                     `autom8 keys save`",
+                     `autom8 keys save`; `autom8 keys add NAME` makes one",
                 )
             }
             ClientError::Refused(problem) => {

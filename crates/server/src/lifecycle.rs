@@ -75,6 +75,8 @@ pub struct Announcement {
     /// Runs that a crash interrupted and this start has settled by their tasks' rules.
     pub runs_taken_back: u64,
     pub process_tasks: bool,
+    /// From the first one on, calls need one; there is none only on this machine.
+    pub api_keys: usize,
 }
 
 /// Why the server does not start, with the fix in the message.
@@ -216,6 +218,7 @@ async fn serve_on(
         runs_queued: totals.queued,
         runs_taken_back,
         process_tasks: state.config.executors.process.enabled,
+        api_keys: state.store.keys().len(),
     });
 
     stop.await;

@@ -23,8 +23,7 @@ pub struct ContactQuery {
 }
 
 /// By what a contact is looked up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContactKey {
     Phone(String),
     Email(String),
@@ -40,7 +39,12 @@ impl Client {
     }
 
     pub async fn look_up_contact(&self, key: &ContactKey) -> Result<Answer<Contact>, ClientError> {
-        self.ask(self.get(&["contacts", "lookup"]).query(key)).await
+        let parameter = match key {
+            ContactKey::Phone(phone) => [("phone", phone)],
+            ContactKey::Email(email) => [("email", email)],
+        };
+        self.ask(self.get(&["contacts", "lookup"]).query(&parameter))
+            .await
     }
 
     /// Creates a contact from its fields in JSON.

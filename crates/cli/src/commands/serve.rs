@@ -19,8 +19,8 @@ use crate::show;
 over defaults;
 `autom8 config explain` lists all settings. SIGINT or SIGTERM stops gracefully, a second one at \
 once.
-Every user of this machine can use the server on loopback, and with --allow-process run programs
-as its user; a Unix socket keeps others out.
+Until the first API key is made (autom8 keys add), every user of this machine can use the server on
+loopback, and with --allow-process run programs as its user; a Unix socket keeps others out.
 
 Examples:
   autom8 serve
@@ -190,6 +190,7 @@ fn lines(announcement: &Announcement) -> String {
         state.push("tasks may start processes".to_owned());
     }
     lines.push(format!("  Tasks    {}", state.join(", ")));
+    lines.push(format!("  Keys     {}", keys(announcement)));
     let mut label = "  Next     ";
     if server != autom8_api::client::DEFAULT_SERVER {
         lines.push(format!(
@@ -200,6 +201,14 @@ fn lines(announcement: &Announcement) -> String {
     }
     lines.push(format!("{label}{}", next_step(announcement, &server)));
     lines.join("\n")
+}
+
+fn keys(announcement: &Announcement) -> String {
+    match (announcement.api_keys, &announcement.bound_to) {
+        (0, BoundTo::Tcp(_)) => "none: open to every user of this machine".to_owned(),
+        (0, BoundTo::Unix(_)) => "none: open to whoever may use the socket".to_owned(),
+        (number, _) => format!("{}: calls need one", show::count(number as u64, "key")),
+    }
 }
 
 fn durability(mode: &str) -> String {
@@ -242,6 +251,7 @@ mod tests {
             runs_queued: 0,
             runs_taken_back: 0,
             process_tasks: false,
+            api_keys: 0,
         }
     }
 
@@ -254,6 +264,7 @@ mod tests {
   API      http://127.0.0.1:5000/api/v1   metrics: /metrics   health: /readyz
   Data     autom8-data/autom8.db   sqlite, durable: an accepted write survives a power loss
   Tasks    0 tasks, 0 runs waiting
+  Keys     none: open to every user of this machine
   Next     autom8 tasks add hello --every 1m --http http://127.0.0.1:5000/api/v1/health"
         );
     }
@@ -271,6 +282,17 @@ mod tests {
             lines(&elsewhere).contains(r"AUTOM8_SERVER_URL='unix:my dir/it'\''s.sock'"),
             "{}",
             lines(&elsewhere)
+        );
+    }
+
+    #[test]
+    fn a_server_with_keys_says_that_calls_need_one() {
+        let mut closed = announcement();
+        closed.api_keys = 2;
+        assert!(
+            lines(&closed).contains("\n  Keys     2 keys: calls need one\n"),
+            "{}",
+            lines(&closed)
         );
     }
 

@@ -25,7 +25,10 @@ impl FromStr for Whom {
             return Ok(Whom::Key(ContactKey::Email(text.to_owned())));
         }
         match text.parse::<i64>() {
-            Ok(id) if id > 0 && !text.starts_with('+') => return Ok(Whom::Id(ContactId(id))),
+            // No id begins with a zero, as phones of many countries do.
+            Ok(id) if id > 0 && !text.starts_with(['+', '0']) => {
+                return Ok(Whom::Id(ContactId(id)));
+            }
             _ => {}
         }
         let is_phone = text.chars().any(|c| c.is_ascii_digit())
@@ -102,6 +105,7 @@ mod tests {
             ("42", Ok(Whom::Id(ContactId(42)))),
             ("5551234567", Ok(Whom::Id(ContactId(5_551_234_567)))),
             ("+4930123456", phone("+4930123456")),
+            ("0301234567", phone("0301234567")),
             ("030 123-456", phone("030 123-456")),
             ("(030) 123456", phone("(030) 123456")),
             (

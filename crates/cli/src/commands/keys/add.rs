@@ -9,7 +9,7 @@ use autom8_api::key::KeyCreated;
 use autom8_api::model::api_key::{KeyLimit, Secret};
 use autom8_api::model::{Clock as _, HumanDuration, Scope, SystemClock, Timestamp};
 
-use super::place::{DirectoryArguments, Place};
+use super::place::{self, DirectoryArguments, Place};
 use crate::credentials;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -94,9 +94,11 @@ pub(super) async fn run(
         rate_limit: arguments.limit,
         expires_at: arguments.expires.map(|expires| expires.from(now)),
     };
-    let place = Place::open(server, directory).await?;
+    // Another key would be refused there, and leave an empty directory behind.
+    let makes_first = arguments.scope.contains(&Scope::Admin);
+    let place = Place::open(server, directory, makes_first).await?;
     let made = match &place {
-        Place::Server(client) => client.add_key(&request).await.map_err(Failure::from),
+        Place::Server(client) => client.add_key(&request).await.map_err(place::explained),
         Place::Directory { ring, .. } => match ring.add(request).await {
             Ok(made) => answered(made),
             Err(problem) => Err(ClientError::Refused(Box::new(problem)).into()),

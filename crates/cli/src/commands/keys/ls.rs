@@ -4,7 +4,7 @@ use autom8_api::client::{Answer, PageQuery};
 use autom8_api::model::{Clock as _, SystemClock, Timestamp};
 use autom8_api::{KeyList, KeyView};
 
-use super::place::{DirectoryArguments, Place};
+use super::place::{self, DirectoryArguments, Place};
 use crate::failure::{Exit, Failure};
 use crate::server_arguments::ServerArguments;
 use crate::show;
@@ -24,14 +24,14 @@ pub(super) async fn run(
     directory: &DirectoryArguments,
     arguments: Arguments,
 ) -> Result<Exit, Failure> {
-    let place = Place::open(server, directory).await?;
+    let place = Place::open(server, directory, false).await?;
     let list = match &place {
         Place::Server(client) => {
             let page = PageQuery {
                 limit: Some(arguments.limit),
                 cursor: arguments.cursor,
             };
-            client.keys(&page).await.map_err(Failure::from)
+            client.keys(&page).await.map_err(place::explained)
         }
         Place::Directory { ring, .. } => answered(ring.list()),
     };

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use autom8_api::client::{Client, ClientError, DEFAULT_SERVER};
+use autom8_api::client::{Client, ClientError};
 use autom8_api::telemetry::SystemReport;
 use autom8_config::{Config, ListenAddress, Setting};
 use autom8_server::ops::keys::{self, KeyRing, OpenError};
@@ -47,11 +47,14 @@ pub(super) enum Place {
 }
 
 impl Place {
+    /// With `may_create` a directory that holds nothing yet is taken into use.
+    ///
     /// # Errors
     /// Neither the server nor the directory can be used.
     pub(super) async fn open(
         server: &ServerArguments,
         directory: &DirectoryArguments,
+        may_create: bool,
     ) -> Result<Place, Failure> {
         let is_directory_named = directory.data.is_some() || directory.config.is_some();
         if let (Some(named), false) = (server.named(), is_directory_named) {
@@ -68,6 +71,9 @@ impl Place {
                 Ok(_) => return Ok(Place::Server(client)),
                 Err(error) => return Err(error.into()),
             }
+        }
+        if is_new && !may_create {
+            return Err(nothing_there(path));
         }
         match keys::open(&config).await {
             Ok(ring) => Ok(Place::Directory {
@@ -100,6 +106,32 @@ impl Place {
             ring.close().await;
         }
     }
+}
+
+/// The failure of a request about keys. Whoever has lost the last key gets in through the data
+/// directory, but not past the server that holds it.
+pub(super) fn explained(error: ClientError) -> Failure {
+    let is_locked_out = matches!(error, ClientError::Unauthenticated { .. });
+    let failure = Failure::from(error);
+    match is_locked_out {
+        true => failure.fix(
+            "pass a key that has `admin` with --key-file FILE or AUTOM8_API_KEY; if there is none \
+             any more, stop the server: without it `autom8 keys add NAME --scope admin --data DIR` \
+             needs none",
+        ),
+        false => failure,
+    }
+}
+
+fn nothing_there(path: &Path) -> Failure {
+    let what = format!(
+        "no server answers, and {} holds no data: so there are no keys",
+        path.display()
+    );
+    Failure::new(Exit::NotFound, what).fix(
+        "name the server with --server URL, or its data directory with --data DIR; the first key \
+         is made by `autom8 keys add NAME --scope admin`",
+    )
 }
 
 impl DirectoryArguments {
@@ -144,16 +176,15 @@ async fn is_served_by(client: &Client, directory: &Path, owner: &str) -> Result<
     let why = match answer {
         Ok(system) if Some(system.value.figures.process.pid) == holder => return Ok(()),
         Ok(_) => format!("at {} is another server", client.server()),
-        Err(error @ ClientError::Unauthenticated { .. }) => return Err(error.into()),
+        Err(error @ ClientError::Unauthenticated { .. }) => return Err(explained(error)),
         Err(error) => error.to_string(),
     };
     let what = format!(
         "the data directory {} is in use by {owner}, and it cannot be asked: {why}",
         directory.display()
     );
-    Err(Failure::new(Exit::Failed, what).fix(format!(
-        "name its address, e.g. --server {DEFAULT_SERVER}, or stop it first"
-    )))
+    Err(Failure::new(Exit::Failed, what)
+        .fix("name its address with --server URL, or stop it first"))
 }
 
 #[cfg(test)]

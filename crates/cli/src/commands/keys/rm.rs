@@ -7,7 +7,7 @@ use autom8_api::model::KeyId;
 use autom8_config::suggest;
 use autom8_server::ops::keys::KeyRing;
 
-use super::place::{DirectoryArguments, Place};
+use super::place::{self, DirectoryArguments, Place};
 use crate::confirm;
 use crate::failure::{Exit, Failure};
 use crate::server_arguments::ServerArguments;
@@ -31,7 +31,7 @@ pub(super) async fn run(
     directory: &DirectoryArguments,
     arguments: &Arguments,
 ) -> Result<Exit, Failure> {
-    let place = Place::open(server, directory).await?;
+    let place = Place::open(server, directory, false).await?;
     let removed = remove_all(server, &place, arguments).await;
     place.close().await;
     removed?;
@@ -61,7 +61,10 @@ async fn remove_all(
             )?;
         }
         let deleted = match place {
-            Place::Server(client) => client.remove_key(key.id).await?,
+            Place::Server(client) => {
+                let deleted = client.remove_key(key.id).await;
+                deleted.map_err(place::explained)?
+            }
             Place::Directory { ring, .. } => remove_here(ring, key, arguments.force).await?,
         };
         server
@@ -102,7 +105,7 @@ async fn all_keys(client: &Client) -> Result<Vec<KeyView>, Failure> {
     let mut keys = Vec::new();
     // A server has at most ten thousand (model/src/limits.rs).
     loop {
-        let list = client.keys(&page).await?.value;
+        let list = client.keys(&page).await.map_err(place::explained)?.value;
         keys.extend(list.keys);
         page.cursor = list.meta.next_cursor;
         if page.cursor.is_none() {
