@@ -15,8 +15,8 @@ use moka::policy::EvictionPolicy;
 
 const CAPACITY: usize = 10_000;
 const KEYS: usize = 200_000;
-const OPERATIONS: usize = 1_000_000;
-const ROUNDS: usize = 5;
+const OPERATIONS: usize = 500_000;
+const ROUNDS: usize = 3;
 /// An answer as the server keeps it: a clone is a count of references.
 const VALUE: Bytes = Bytes::from_static(b"{\"id\":1,\"name\":\"Ada\"}");
 

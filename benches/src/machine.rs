@@ -86,6 +86,12 @@ pub fn repository_root() -> PathBuf {
     root
 }
 
+/// What all threads of this process have spent on the processors so far.
+pub fn processor_time() -> std::time::Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    std::time::Duration::new(spent.tv_sec as u64, spent.tv_nsec as u32)
+}
+
 /// Memory of this process that is in RAM.
 pub fn resident_bytes() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();

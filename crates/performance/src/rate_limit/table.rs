@@ -1,8 +1,8 @@
 //! Where the state of each client is: one shard of a table that grows with its clients, up to a
 //! bound, and forgets who is idle first.
 //!
-//! A client lives in one block of 32 slots, found by its tag and searched from a place of its own
-//! within the block, so that a known client costs one or two cache lines. A block full of clients
+//! A client lives in one block of 32 slots, found by its tag and searched from a cache line of its
+//! own within the block, so that a known client costs one line as a rule, and two seldom. A block full of clients
 //! that are all live has the shard double. It doubles by a further segment as large as all before:
 //! nothing is freed and nothing copied twice, so what the table holds is what the process holds. At
 //! its bound the live client of the block that is nearest idle leaves; it loses least, and counted it
@@ -51,7 +51,16 @@ impl Slot {
 /// searched longer.
 const BLOCK_SLOTS: usize = 32;
 
-type Block = [Slot; BLOCK_SLOTS];
+/// Of a cache line.
+const LINE_SLOTS: usize = 4;
+
+#[derive(Clone)]
+#[repr(align(64))]
+struct Block([Slot; BLOCK_SLOTS]);
+
+impl Block {
+    const EMPTY: Block = Block([EMPTY; BLOCK_SLOTS]);
+}
 
 pub(super) const BLOCK_BYTES: usize = size_of::<Block>();
 
@@ -67,7 +76,7 @@ impl Tag {
 
     /// Where in its block the search begins: bits that no block number reaches.
     fn start(self) -> usize {
-        (self.0 >> 43) as usize % BLOCK_SLOTS
+        (self.0 >> 40) as usize * LINE_SLOTS % BLOCK_SLOTS
     }
 }
 
@@ -109,7 +118,7 @@ impl Shard {
         }
         let block = self.block(tag);
         match find(block, tag, now_ns) {
-            Place::Known(slot) => block[slot].tat(),
+            Place::Known(slot) => block.0[slot].tat(),
             Place::Free(_) | Place::Full(_) => Tat::default(),
         }
     }
@@ -130,20 +139,20 @@ impl Shard {
             let block = self.block_mut(tag);
             match find(block, tag, now_ns) {
                 Place::Known(slot) => {
-                    let (tat, result) = step(block[slot].tat());
-                    block[slot] = Slot::new(tag.0, tat);
+                    let (tat, result) = step(block.0[slot].tat());
+                    block.0[slot] = Slot::new(tag.0, tat);
                     return result;
                 }
                 Place::Free(slot) => {
-                    let was_empty = block[slot].is_empty();
+                    let was_empty = block.0[slot].is_empty();
                     let (tat, result) = step(Tat::default());
-                    block[slot] = Slot::new(tag.0, tat);
+                    block.0[slot] = Slot::new(tag.0, tat);
                     self.entries += usize::from(was_empty);
                     return result;
                 }
                 Place::Full(slot) if is_at_bound => {
                     let (tat, result) = step(Tat::default());
-                    block[slot] = Slot::new(tag.0, tat);
+                    block.0[slot] = Slot::new(tag.0, tat);
                     self.evicted_live += 1;
                     return result;
                 }
@@ -180,7 +189,7 @@ impl Shard {
     fn double(&mut self) {
         let added = self.blocks.max(1);
         self.segments
-            .push(vec![[EMPTY; BLOCK_SLOTS]; added].into_boxed_slice());
+            .push(vec![Block::EMPTY; added].into_boxed_slice());
         self.blocks += added;
     }
 
@@ -192,7 +201,7 @@ impl Shard {
         let half = new.len();
         self.entries = 0;
         for (number, block) in old.iter_mut().flat_map(|s| s.iter_mut()).enumerate() {
-            let slots = std::mem::replace(block, [EMPTY; BLOCK_SLOTS]);
+            let slots = std::mem::replace(block, Block::EMPTY).0;
             for slot in slots {
                 if slot.is_empty() || slot.tat().is_idle(now_ns) {
                     continue;
@@ -210,13 +219,13 @@ impl Shard {
         let clients: Vec<Slot> = self
             .segments
             .iter()
-            .flat_map(|segment| segment.iter().flatten())
+            .flat_map(|segment| segment.iter().flat_map(|block| &block.0))
             .copied()
             .filter(|slot| !slot.is_empty())
             .collect();
         self.segments.truncate(blocks.ilog2() as usize + 1);
         let kept = self.segments.iter_mut().flat_map(|s| s.iter_mut());
-        kept.for_each(|block| *block = [EMPTY; BLOCK_SLOTS]);
+        kept.for_each(|block| *block = Block::EMPTY);
         let blocks_before = std::mem::replace(&mut self.blocks, blocks);
         self.entries = 0;
         for slot in clients {
@@ -240,7 +249,7 @@ fn find(block: &Block, tag: Tag, now_ns: u64) -> Place {
     let mut nearest_idle = (Tat::default(), 0);
     for step in 0..BLOCK_SLOTS {
         let number = (tag.start() + step) % BLOCK_SLOTS;
-        let slot = block[number];
+        let slot = block.0[number];
         if slot.tag() == tag.0 {
             return Place::Known(number);
         }
@@ -263,8 +272,8 @@ fn place(block: &mut Block, slot: Slot) {
     let start = Tag(slot.tag()).start();
     let search = (0..BLOCK_SLOTS).map(|step| (start + step) % BLOCK_SLOTS);
     for number in search {
-        if block[number].is_empty() {
-            block[number] = slot;
+        if block.0[number].is_empty() {
+            block.0[number] = slot;
             return;
         }
     }
@@ -273,10 +282,10 @@ fn place(block: &mut Block, slot: Slot) {
 /// Forgets who is idle in a block, and says how many are not.
 fn repack(block: &mut Block, now_ns: u64) -> usize {
     let is_forgotten = |slot: &Slot| !slot.is_empty() && slot.tat().is_idle(now_ns);
-    if !block.iter().any(is_forgotten) {
-        return block.iter().filter(|slot| !slot.is_empty()).count();
+    if !block.0.iter().any(is_forgotten) {
+        return block.0.iter().filter(|slot| !slot.is_empty()).count();
     }
-    let slots = std::mem::replace(block, [EMPTY; BLOCK_SLOTS]);
+    let slots = std::mem::replace(block, Block::EMPTY).0;
     let live = slots
         .into_iter()
         .filter(|slot| !slot.is_empty() && !is_forgotten(slot));
