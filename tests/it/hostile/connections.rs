@@ -1,4 +1,4 @@
-//! A thousand connections that keep the server waiting in every way there is, from one address:
+//! Two thousand connections that keep the server waiting in every way there is, from one address:
 //! each is closed when its time is over, and an honest client beside them notices nothing.
 //!
 //! They come from 127.0.0.2, and no bound on one peer holds them off (the loopback is exempt):
@@ -92,8 +92,9 @@ const MANNERS: &[Manner] = &[
         end: End::After(HEAD),
     },
     Manner {
+        // More than may be in handlers at once, where they would be in everybody's way.
         name: "sends its body a byte a second",
-        count: 150,
+        count: 1_100,
         opening: b"POST /api/v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{",
         trickle: b" ",
         half_close: false,
@@ -321,7 +322,7 @@ fn sockets(server: &Server) -> usize {
         .count()
 }
 
-/// Room for the thousand in this process.
+/// Room for them in this process.
 fn raise_open_files() {
     const NEEDED: u64 = 4_096;
     let found = getrlimit(Resource::Nofile);
@@ -349,7 +350,7 @@ fn prepare_large_answer(client: &Client) -> usize {
 }
 
 #[test]
-fn a_thousand_connections_that_keep_it_waiting_are_closed_and_nobody_waits_for_them() {
+fn connections_that_keep_it_waiting_are_closed_and_nobody_waits_for_them() {
     raise_open_files();
     let server = Server::start(&ServerOptions {
         environment: vec![("RATE_LIMIT_ENABLED".to_owned(), "false".to_owned())],
@@ -369,7 +370,7 @@ fn a_thousand_connections_that_keep_it_waiting_are_closed_and_nobody_waits_for_t
             .flat_map(|manner| (0..manner.count).map(move |_| manner))
             .map(|manner| Held::open(manner, server.port()))
             .collect();
-        assert!(held.len() >= 1_000, "{}", held.len());
+        assert!(held.len() >= 1_900, "{}", held.len());
         let started = wait::now();
         let longest = ANSWER_STALLED + LATE_BY;
         while started.elapsed() < longest {
