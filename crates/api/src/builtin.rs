@@ -32,6 +32,9 @@ pub struct CleanupResult {
     pub answers_forgotten: u64,
     pub bytes_freed: u64,
     pub reports_removed: usize,
+    /// Uploads, failures and exports of contacts that no run needs any more.
+    #[serde(default)]
+    pub contact_files_removed: usize,
 }
 
 /// The result of a `report` run.

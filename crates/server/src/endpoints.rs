@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use autom8_model::Scope;
 use axum::http::Method;
 
-use crate::middleware::body_limit::{BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX};
+use crate::middleware::body_limit::{BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX, IMPORT_BODY_BYTES_MAX};
 
 /// One method of one path.
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +120,27 @@ const CONTACTS: &[Endpoint] = &[
         RUN,
     )
     .with_body(BATCH_BODY_BYTES_MAX),
+    post(
+        "/api/v1/contacts/import",
+        "Take the contacts of a CSV or NDJSON file, as a run",
+        RUN,
+    )
+    .with_body(IMPORT_BODY_BYTES_MAX),
+    get(
+        "/api/v1/contacts/imports/{id}/failures",
+        "The rows of an import that failed, and why",
+        READ,
+    ),
+    post(
+        "/api/v1/contacts/export",
+        "Write contacts into a CSV or NDJSON file, as a run",
+        RUN,
+    ),
+    get(
+        "/api/v1/contacts/exports/{id}",
+        "The file that an export has written",
+        READ,
+    ),
 ];
 
 const TASKS: &[Endpoint] = &[

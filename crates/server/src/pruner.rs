@@ -7,9 +7,11 @@ use std::time::Duration;
 use autom8_api::builtin::CleanupResult;
 use autom8_config::Config;
 use autom8_engine::timer;
+use autom8_model::Clock;
 use autom8_store::{RetentionPolicy, Store};
 use tokio_util::sync::CancellationToken;
 
+use crate::builtins::contact_folders::ContactFolders;
 use crate::builtins::{BuiltinError, REPORTS_FOLDER, dated, on_disk};
 use crate::telemetry::{ErrorNote, Telemetry};
 use crate::wiring;
@@ -40,14 +42,18 @@ pub(crate) struct Pruner {
     store: Arc<dyn Store>,
     policy: RetentionPolicy,
     reports: PathBuf,
+    contact_files: ContactFolders,
+    clock: Arc<dyn Clock>,
 }
 
 impl Pruner {
-    pub(crate) fn new(store: Arc<dyn Store>, config: &Config) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, config: &Config) -> Self {
         Pruner {
             store,
             policy: wiring::retention(config),
             reports: config.storage.directory.join(REPORTS_FOLDER),
+            contact_files: ContactFolders::below(&config.storage.directory),
+            clock,
         }
     }
 
@@ -58,6 +64,8 @@ impl Pruner {
         let answers_forgotten = self.store.forget_answers().await?;
         let reports = self.reports.clone();
         let reports_removed = on_disk(move || trim(&reports, REPORTS_KEPT)).await?;
+        // After the runs, so that the files of those that left leave with them.
+        let swept = self.contact_files.sweep(&self.store, &self.clock).await?;
         Ok(CleanupResult {
             segments_dropped: dropped.segments_dropped,
             runs_dropped: dropped.runs_dropped,
@@ -66,6 +74,7 @@ impl Pruner {
             answers_forgotten,
             bytes_freed: dropped.bytes_freed,
             reports_removed,
+            contact_files_removed: swept.total(),
         })
     }
 
@@ -111,7 +120,7 @@ fn tell(dropped: &CleanupResult) {
         + dropped.fires_dropped
         + dropped.audit_entries_dropped
         + dropped.answers_forgotten;
-    if rows > 0 || dropped.reports_removed > 0 {
+    if rows > 0 || dropped.reports_removed + dropped.contact_files_removed > 0 {
         tracing::info!(
             runs = dropped.runs_dropped,
             segments = dropped.segments_dropped,
@@ -120,6 +129,7 @@ fn tell(dropped: &CleanupResult) {
             answers = dropped.answers_forgotten,
             bytes = dropped.bytes_freed,
             reports = dropped.reports_removed,
+            contact_files = dropped.contact_files_removed,
             "dropped what retention no longer keeps"
         );
     }
@@ -184,7 +194,11 @@ mod tests {
                 bytes_max: u64::MAX,
                 audit_age_max: Duration::from_secs(90 * 86_400),
             },
-            ..Pruner::new(Arc::clone(&state.store), &state.config)
+            ..Pruner::new(
+                Arc::clone(&state.store),
+                Arc::clone(&state.clock),
+                &state.config,
+            )
         };
         let reports = pruner.reports.clone();
         put_reports(&reports, REPORTS_KEPT + 3);

@@ -17,7 +17,7 @@ pub fn router(state: AppState, edge: Arc<Edge>) -> Router {
 }
 
 /// Every route, without middleware.
-fn api() -> Router<AppState> {
+pub(crate) fn api() -> Router<AppState> {
     Router::new()
         .merge(routes::root::routes())
         .merge(routes::health::routes())
@@ -25,6 +25,8 @@ fn api() -> Router<AppState> {
         .merge(routes::openapi::routes())
         .merge(routes::docs::routes())
         .merge(routes::contacts::routes())
+        .merge(routes::contact_imports::routes())
+        .merge(routes::contact_exports::routes())
         .merge(routes::tasks::routes())
         .merge(routes::runs::routes())
         .merge(routes::run_log::routes())

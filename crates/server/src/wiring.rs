@@ -117,7 +117,11 @@ pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Runnin
         clock,
         telemetry,
     });
-    let pruner = Pruner::new(Arc::clone(&state.store), &state.config);
+    let pruner = Pruner::new(
+        Arc::clone(&state.store),
+        Arc::clone(&state.clock),
+        &state.config,
+    );
     let pruning = tokio::spawn(pruner.keep_pruning(
         Pace::USUAL,
         Arc::clone(&state.telemetry),

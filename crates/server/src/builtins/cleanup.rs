@@ -21,12 +21,13 @@ impl Cleanup {
     async fn clean_up(&self, context: &RunContext) -> Result<CleanupResult, BuiltinError> {
         let dropped = self.pruner.prune().await?;
         context.log.note(&format!(
-            "{} runs in {} segments and {} fires dropped, {} freed; {} reports removed",
+            "{} runs in {} segments and {} fires dropped, {} freed; {} reports and {} files of contacts removed",
             dropped.runs_dropped,
             dropped.segments_dropped,
             dropped.fires_dropped,
             shown::bytes(dropped.bytes_freed),
             dropped.reports_removed,
+            dropped.contact_files_removed,
         ));
         Ok(dropped)
     }

@@ -47,6 +47,12 @@ pub struct Removed {
     pub exports: usize,
 }
 
+impl Removed {
+    pub fn total(self) -> usize {
+        self.uploads + self.failures + self.exports
+    }
+}
+
 impl ContactFolders {
     pub fn below(data: &Path) -> Self {
         ContactFolders {

@@ -64,7 +64,7 @@ pub fn all(parts: BuiltinParts) -> Vec<Arc<dyn Builtin>> {
     } = parts;
     let folder = |name: &str| -> PathBuf { config.storage.directory.join(name) };
     let folders = contact_folders::ContactFolders::below(&config.storage.directory);
-    let pruner = Pruner::new(store.clone(), &config);
+    let pruner = Pruner::new(store.clone(), clock.clone(), &config);
     vec![
         Arc::new(Backup::new(
             store.clone(),

@@ -56,16 +56,26 @@ impl FromQuery for ContactListQuery {
             parameters.fault("offset", "is given beside `cursor`: use one of the two");
         }
         ContactListQuery {
-            search: parameters
-                .one::<SearchText>("q")
-                .and_then(|SearchText(text)| text),
-            tag: parameters.one("tag"),
+            search: searched(parameters),
+            tag: tagged(parameters),
             order,
             after,
             offset: offset.unwrap_or_default(),
             limit: parameters.number("limit", LIMIT_DEFAULT, limits::PAGE_MAX),
         }
     }
+}
+
+/// Takes `q`: the beginning of a name, e-mail or phone; never empty.
+pub fn searched(parameters: &mut Parameters) -> Option<String> {
+    parameters
+        .one::<SearchText>("q")
+        .and_then(|SearchText(text)| text)
+}
+
+/// Takes `tag`.
+pub fn tagged(parameters: &mut Parameters) -> Option<Tag> {
+    parameters.one("tag")
 }
 
 impl ContactListQuery {

@@ -76,7 +76,7 @@ pub(crate) async fn read(body: Body, bytes_max: u64) -> Result<Bytes, ApiProblem
     }
 }
 
-fn is_length_limit(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(crate) fn is_length_limit(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source())
         .any(|error| error.is::<LengthLimitError>())
 }

@@ -338,6 +338,41 @@ async fn contacts(samples: &mut Samples) {
         .post("/api/v1/contacts/batch", "", Some(batch), 200)
         .await;
     samples.send("DELETE", contact, &id, None, 200).await;
+    contact_files(samples).await;
+}
+
+async fn contact_files(samples: &mut Samples) {
+    let import = "/api/v1/contacts/import";
+    let request = |query: &str, content_type: &str, body: &'static str| {
+        Request::post(format!("{import}{query}"))
+            .header(header::CONTENT_TYPE, content_type)
+            .body(Body::from(body))
+            .unwrap()
+    };
+    let file = "name,phone\nDorothy,+1 757 555 0100\nNobody,\n";
+    let upload = request("?on_duplicate=update&dry_run=0", "text/csv", file);
+    let made = samples.check("POST", import, upload, 202).await;
+    let run = made["id"].as_i64().unwrap();
+    let ended = samples.bench.ended(run).await;
+    assert_eq!(ended["result"]["failed"], 1, "{ended}");
+    let failures = "/api/v1/contacts/imports/{id}/failures";
+    samples.get(failures, &run.to_string(), 200).await;
+    samples.get(failures, "99999", 404).await;
+    let upload = request("", "application/octet-stream", file);
+    samples.check("POST", import, upload, 415).await;
+    let upload = request("?format=csv", "", "a,b\n");
+    samples.check("POST", import, upload, 400).await;
+    let export = "/api/v1/contacts/export";
+    let exported = "/api/v1/contacts/exports/{id}";
+    for format in ["csv", "ndjson"] {
+        let made = samples
+            .post(export, &format!("?format={format}"), None, 202)
+            .await;
+        let run = made["id"].as_i64().unwrap();
+        samples.bench.ended(run).await;
+        samples.get(exported, &run.to_string(), 200).await;
+    }
+    samples.get(exported, "99999", 404).await;
 }
 
 async fn service_and_monitoring(samples: &mut Samples) {

@@ -2,6 +2,8 @@
 //! `routes() -> Router<AppState>`, which [`crate::router`] merges.
 
 pub mod audit_log;
+pub mod contact_exports;
+pub mod contact_imports;
 pub mod contacts;
 pub mod docs;
 pub mod error_log;

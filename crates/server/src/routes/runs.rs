@@ -3,7 +3,7 @@
 use autom8_api::batch::BatchAccepted;
 use autom8_api::page::PageMeta;
 use autom8_api::problem::Problem;
-use autom8_api::run::{AttemptView, RunList, RunView};
+use autom8_api::run::{AttemptView, ProgressView, RunList, RunView};
 use autom8_model::{Run, RunId, RunState, Task, TaskName, TaskType, Timestamp, Trigger};
 use autom8_store::{Attempt, CANCELLED_WAITING, Cancelled, Enqueue, Enqueued, Replayed, RunFilter};
 use axum::extract::{Request, State};
@@ -54,7 +54,8 @@ async fn list(
 ) -> Result<Json<RunList>, ApiProblem> {
     let page = state.store.runs(filter).await?;
     let next_cursor = page.next.map(|run| run.to_string());
-    let runs = page.runs.into_iter().map(RunView::from).collect();
+    let shown = |run: Run| with_progress(&state, run.into());
+    let runs = page.runs.into_iter().map(shown).collect();
     Ok(Json(RunList {
         runs,
         meta: PageMeta { next_cursor },
@@ -209,9 +210,22 @@ fn accepted(run: Run) -> Answer {
     Answer::accepted(location, &RunView::from(run))
 }
 
+/// A run that is running here may tell how far it is.
+fn with_progress(state: &AppState, mut view: RunView) -> RunView {
+    if view.state == RunState::Running {
+        let progress = state.engine.progress(view.id);
+        view.progress = progress.map(|progress| ProgressView {
+            done: progress.done,
+            total: progress.total,
+            unit: progress.unit.to_owned(),
+        });
+    }
+    view
+}
+
 async fn find(state: &AppState, id: RunId) -> Result<RunView, ApiProblem> {
     match state.store.run(id).await? {
-        Some(run) => Ok(run.into()),
+        Some(run) => Ok(with_progress(state, run.into())),
         None => Err(no_run(&id.to_string())),
     }
 }

@@ -1,5 +1,6 @@
 //! What each endpoint takes and may answer, a file for each noun of [`crate::endpoints`].
 
+mod contact_files;
 mod contacts;
 mod keys;
 mod monitoring;
@@ -16,6 +17,7 @@ pub(super) fn operations() -> Vec<Operation> {
     [
         service::operations(),
         contacts::operations(),
+        contact_files::operations(),
         tasks::operations(),
         runs::operations(),
         task_logs::operations(),
