@@ -12,12 +12,14 @@
 //! command line needs of store and engine without a server. Beside the requests, [`pruner`] drops what
 //! is no longer kept.
 
+#[cfg(test)]
+mod access_tests;
 mod answer;
 pub mod builtins;
-pub mod digest;
-pub mod endpoints;
 pub mod contact_cache;
 pub mod contact_files;
+pub mod digest;
+pub mod endpoints;
 pub mod error;
 pub mod extract;
 mod first_key;

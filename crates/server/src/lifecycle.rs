@@ -154,6 +154,12 @@ async fn open_door(config: &Config, store: &dyn Store) -> Result<Listener, Serve
     let address = config.server.address();
     let is_local = config.server.listen.is_local();
     refuse_open_door(&address, is_local, store.has_keys())?;
+    if config.server.is_production() && !store.has_keys() {
+        tracing::warn!(
+            "server.environment is production and there is no API key: whoever has an account on \
+             this machine can use this server (autom8 keys add NAME --scope admin)"
+        );
+    }
     Ok(listen_on(&address).await?)
 }
 
@@ -250,7 +256,11 @@ async fn serve_on(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use autom8_config::Listen;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use autom8_config::{Listen, Network, RateLimit};
+    use autom8_model::api_key::Secret;
     use http_body_util::BodyExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
@@ -435,6 +445,78 @@ mod tests {
         assert_eq!(get("/livez").await.0, 200);
         drop(sampler);
         state.engine.stop(Duration::ZERO).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_first_key_comes_from_a_file_and_only_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, data) = (folder.path().join("key"), folder.path().join("data"));
+        let secret = |seed| Secret::new([seed; 32]).as_str().to_owned();
+        let write = |text: &str, mode| {
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        };
+        let with_file = || {
+            let mut config = config(&data);
+            config.security.api_key_file = Some(file.clone());
+            config
+        };
+        let get = async |served: &Served, key: &str| {
+            let headers = format!("Authorization: Bearer {key}\r\n");
+            served.send("GET", "/api/v1/keys", &headers, "").await.0
+        };
+
+        write(&secret(1), 0o644);
+        let refused = serve(with_file(), |_| panic!("it starts"), std::future::pending()).await;
+        let error = refused.unwrap_err();
+        assert!(matches!(error, ServeError::FirstKey { .. }), "{error}");
+
+        write(&secret(1), 0o600);
+        let served = start(with_file()).await;
+        assert_eq!(get(&served, &secret(1)).await, 200);
+        assert_eq!(served.get("/api/v1/tasks").await.0, 401);
+        assert_eq!(served.get("/api/v1/health").await.0, 200);
+        served.stop().await;
+
+        // Another file later makes no other key: keys are made by who has one.
+        write(&secret(2), 0o600);
+        let again = start(with_file()).await;
+        assert_eq!(get(&again, &secret(1)).await, 200);
+        assert_eq!(get(&again, &secret(2)).await, 401);
+        again.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_address_beyond_this_machine_is_not_bound_without_a_key_and_the_store_is_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut beyond = config(folder.path());
+        beyond.server.listen = Listen::parse("0.0.0.0").unwrap();
+        let refused = serve(beyond, |_| panic!("it starts"), std::future::pending()).await;
+        assert!(matches!(refused, Err(ServeError::BeyondLoopback { .. })));
+        start(config(folder.path())).await.stop().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_client_is_limited_by_the_address_of_its_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(folder.path());
+        config.security.rate_limit_default = RateLimit::parse("3 per hour").unwrap();
+        config.security.trusted_proxies = vec![Network::parse("127.0.0.1").unwrap()];
+        let served = start(config).await;
+        let get = async |client: &str| {
+            let headers = format!("X-Forwarded-For: {client}\r\n");
+            served.send("GET", "/api/v1/runs", &headers, "").await.0
+        };
+        for expected in [200, 200, 200, 429] {
+            assert_eq!(get("192.0.2.7").await, expected);
+        }
+        assert_eq!(get("192.0.2.8").await, 200);
+        for _ in 0..10 {
+            assert_eq!(served.get("/api/v1/health").await.0, 200);
+        }
+        let (_, report) = served.get("/api/v1/metrics").await;
+        assert_eq!(report["rate_limit"]["policy"], "3 per hour");
+        served.stop().await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

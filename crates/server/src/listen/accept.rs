@@ -13,6 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Peer;
 use super::bind::{Listener, Socket};
 use super::connection;
 use super::limits::ListenLimits;
@@ -58,7 +59,16 @@ pub async fn serve(
                 let _ = stream.set_nodelay(true);
                 match connections.admit(Some(peer)) {
                     Ok(admission) => {
-                        start(&connections, &tasks, stream, admission, &router, &drain);
+                        let peer = Peer(Some(peer));
+                        start(
+                            &connections,
+                            &tasks,
+                            stream,
+                            peer,
+                            admission,
+                            &router,
+                            &drain,
+                        );
                     }
                     Err(full) => {
                         refuse(full, Some(peer));
@@ -67,7 +77,18 @@ pub async fn serve(
                 }
             }
             Ok(Accepted::Unix(stream)) => match connections.admit(None) {
-                Ok(admission) => start(&connections, &tasks, stream, admission, &router, &drain),
+                Ok(admission) => {
+                    let peer = Peer(None);
+                    start(
+                        &connections,
+                        &tasks,
+                        stream,
+                        peer,
+                        admission,
+                        &router,
+                        &drain,
+                    );
+                }
                 Err(full) => {
                     refuse(full, None);
                     let _ = stream.try_write(&full_answer);
@@ -111,6 +132,7 @@ fn start<S>(
     connections: &Arc<Connections>,
     tasks: &TaskTracker,
     stream: S,
+    peer: Peer,
     admission: Admission,
     router: &Router,
     drain: &CancellationToken,
@@ -119,7 +141,14 @@ fn start<S>(
 {
     let id = admission.id;
     let limits = connections.limits().clone();
-    let serving = connection::serve(stream, admission, router.clone(), limits, drain.clone());
+    let serving = connection::serve(
+        stream,
+        peer,
+        admission,
+        router.clone(),
+        limits,
+        drain.clone(),
+    );
     connections.attach(id, tasks.spawn(serving).abort_handle());
 }
 

@@ -28,6 +28,7 @@ use crate::error::ApiProblem;
 /// for and the request at hand is answered.
 pub(super) async fn serve<S>(
     stream: S,
+    peer: Peer,
     admission: Admission,
     router: Router,
     limits: ListenLimits,
@@ -42,7 +43,7 @@ pub(super) async fn serve<S>(
     });
     let service = Handler {
         router,
-        peer: Peer(admission.peer),
+        peer,
         watch: Arc::clone(watch),
     };
     let connection = http1::Builder::new()

@@ -295,7 +295,7 @@ fn counted_as(peer: IpAddr) -> IpAddr {
 pub(super) struct Admission {
     connections: Arc<Connections>,
     pub(super) id: u64,
-    pub(super) peer: Option<IpAddr>,
+    peer: Option<IpAddr>,
     pub(super) watch: Arc<Watch>,
 }
 
