@@ -11,6 +11,8 @@ use serde_json::Value;
 const TRIES: usize = 2;
 /// Bodies are shown up to here in the message of a failure.
 const SHOWN_BYTES: usize = 120;
+/// Faults that are shown of one place.
+const FAULTS_SHOWN: usize = 5;
 /// A refusal is for a person to read.
 const REFUSAL_BYTES_MAX: usize = 8 * 1024;
 
@@ -20,8 +22,8 @@ pub(super) struct Attack {
     pub(super) sent: usize,
     /// How often each status was answered, for the summary.
     pub(super) statuses: BTreeMap<u16, usize>,
-    /// What was wrong with answers.
-    pub(super) faults: Vec<String>,
+    /// What was wrong, by where it was.
+    faults: BTreeMap<String, Vec<String>>,
 }
 
 /// One request, as it is written.
@@ -57,7 +59,7 @@ impl Attack {
             wire: None,
             sent: 0,
             statuses: BTreeMap::new(),
-            faults: Vec::new(),
+            faults: BTreeMap::new(),
         }
     }
 
@@ -99,9 +101,32 @@ impl Attack {
 
     /// Notes what is wrong and goes on: the tenth fault may tell more than the first.
     pub(super) fn fault(&mut self, shot: &Shot<'_>, answer: &Answer, fault: &str) {
-        let text: String = answer.text().chars().take(400).collect();
-        self.faults
-            .push(format!("{shot}: {fault}: {} {text}", answer.status));
+        let text: String = answer.text().chars().take(300).collect();
+        let path = shot.target.split('?').next().unwrap_or_default();
+        let place: String = path.chars().take(80).collect();
+        self.note(
+            &format!("{} {place}", shot.method),
+            format!("{shot}: {fault}: {} {text}", answer.status),
+        );
+    }
+
+    pub(super) fn note(&mut self, place: &str, fault: String) {
+        self.faults.entry(place.to_owned()).or_default().push(fault);
+    }
+
+    /// Some faults of each place, and how many there are.
+    pub(super) fn verdict(&self) -> Result<(), String> {
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        let mut text = String::new();
+        for (place, faults) in &self.faults {
+            text.push_str(&format!("{place}: {} faults\n", faults.len()));
+            for fault in faults.iter().take(FAULTS_SHOWN) {
+                text.push_str(&format!("    {}\n", fault.escape_debug()));
+            }
+        }
+        Err(text)
     }
 
     #[track_caller]

@@ -19,6 +19,10 @@ pub(super) enum Takes {
     Json,
     /// Answers each item of it by itself.
     Items,
+    /// Reads it as a file of rows, and refuses it as JSON.
+    File,
+    /// Takes no body, and does what it does at each call that is in good form.
+    Nothing,
     /// Has none, or nobody has said; it is attacked at a name that does not exist.
     Unsaid,
     /// Changes nothing that could be counted, whatever is sent with it.
@@ -37,6 +41,12 @@ const READERS: &[(&str, &str)] = &[
 
 /// Routes that answer items: a bad one never loses the others.
 const ITEMS: &[(&str, &str)] = &[("POST", "/api/v1/contacts/batch")];
+
+/// Routes that take files; each row of a file has its own fate, told by the run that reads it.
+const FILES: &[(&str, &str)] = &[("POST", "/api/v1/contacts/import")];
+
+/// Routes that do something each time they are called, and take all they need from the query.
+const CALLS: &[(&str, &str)] = &[("POST", "/api/v1/contacts/export")];
 
 /// Writes without a name in their path that read no body.
 const HARMLESS: &[(&str, &str)] = &[("POST", "/api/v1/performance/cache/clear")];
@@ -71,6 +81,10 @@ impl Target {
         let writes = matches!(method, "POST" | "PUT" | "PATCH");
         let takes = if is(ITEMS) {
             Takes::Items
+        } else if is(FILES) {
+            Takes::File
+        } else if is(CALLS) {
+            Takes::Nothing
         } else if is(HARMLESS) {
             Takes::Harmless
         } else if is(READERS) || (writes && !template.contains('{')) {
@@ -130,8 +144,8 @@ impl Target {
     /// nothing, so that nothing can happen.
     pub(super) fn body_path(&self, present: &Present) -> String {
         match self.takes {
-            Takes::Json | Takes::Items => self.present_path(present),
-            Takes::Unsaid | Takes::Harmless => self.absent_path(),
+            Takes::Json | Takes::Items | Takes::File => self.present_path(present),
+            Takes::Nothing | Takes::Unsaid | Takes::Harmless => self.absent_path(),
         }
     }
 }
