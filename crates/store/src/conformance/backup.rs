@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use autom8_model::api_key::Scope;
 use autom8_model::transition::Decision;
-use autom8_model::{Inputs, RunId, RunState};
+use autom8_model::{Inputs, RunId, RunState, Scopes};
 
 use super::Backend;
 use super::fixture::{
-    COMPLETED, FAILED, Fixture, answer, counted, log, manual, minutely, name, slot_task,
+    COMPLETED, FAILED, Fixture, answer, answer_key, counted, draft, json, log, manual, minutely,
+    name, repeatable, slot_task,
 };
-use crate::{Finish, RunFilter, Write};
+use crate::{Finish, NewKey, RunFilter, Write};
 
 fn every() -> RunFilter {
     RunFilter {
@@ -156,4 +158,49 @@ pub(super) async fn a_backup_goes_nowhere_else_than_into_a_new_directory(backend
     let copy = backend.start_backup(&path).await;
     assert!(copy.task(&name("a")).await.unwrap().is_some());
     assert!(copy.task(&name("b")).await.unwrap().is_none());
+}
+
+pub(super) async fn a_backup_has_the_contacts_the_keys_and_what_was_noted(backend: &dyn Backend) {
+    let store = Fixture::start(backend).await;
+    let kept = store.create_contact(draft(1), repeatable(1)).await.unwrap();
+    let gone = store.add(draft(2)).await;
+    store
+        .delete_contact(gone.id, Write::unattended())
+        .await
+        .unwrap();
+    let key = NewKey {
+        name: "key".to_owned(),
+        scopes: Scopes::of([Scope::Admin]),
+        hash: [5; 32],
+        shown: "a8_12345".to_owned(),
+        limit: None,
+        expires_at: None,
+    };
+    let key = store.create_key(key, Write::unattended()).await.unwrap();
+    let path = backend.backup_directory();
+    store.backup(&path).await.unwrap();
+    store.add(draft(3)).await;
+    let copy = Fixture {
+        store: backend.start_backup(&path).await,
+        clock: backend.clock(),
+        backend,
+    };
+    assert_eq!(copy.totals().contacts, 1);
+    assert_eq!(copy.told(kept.id).await, Some(json(&kept)));
+    let found = copy.contact_by_phone(&kept.phone).await.unwrap();
+    assert_eq!(found.as_ref().map(json), Some(json(&kept)));
+    assert_eq!(copy.key_by_hash(&[5; 32]), Some(key));
+    let answer = store.remembered_answer(&answer_key(1)).await.unwrap();
+    assert!(answer.is_some());
+    assert_eq!(
+        copy.remembered_answer(&answer_key(1)).await.unwrap(),
+        answer
+    );
+    assert_eq!(
+        copy.audit_log(None, 10).await.unwrap(),
+        store.audit_log(None, 10).await.unwrap()
+    );
+    // Nor does it use an id again.
+    assert!(copy.add(draft(4)).await.id > gone.id);
+    copy.close().await;
 }

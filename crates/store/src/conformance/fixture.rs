@@ -10,14 +10,14 @@ use std::time::Duration;
 use autom8_model::ready::Lane;
 use autom8_model::transition::Decision;
 use autom8_model::{
-    Epoch, Inputs, ManualClock, Run, RunId, RunState, Task, TaskName, TaskSpec, Timestamp, Trigger,
-    WorkerName,
+    Author, Contact, ContactDraft, ContactId, ContactPatch, Epoch, Inputs, KeyId, ManualClock, Run,
+    RunId, RunState, Task, TaskName, TaskSpec, Timestamp, Trigger, WorkerName,
 };
 
 use super::Backend;
 use crate::{
-    CapturedLog, Claim, Enqueue, Finish, Finished, Lease, Reaped, RunFilter, Store, StoreError,
-    Totals, Write,
+    CapturedLog, Claim, Enqueue, Finish, Finished, Idempotency, IdempotencyKey, Lease, Reaped,
+    RunFilter, Store, StoreError, StoredAnswer, Totals, Write,
 };
 
 /// Longer than any answer of a healthy store takes, on a machine that does other things as well.
@@ -94,6 +94,17 @@ impl<'a> Fixture<'a> {
 
     pub(super) async fn create(&self, spec: TaskSpec) -> Arc<Task> {
         self.create_task(spec, Write::unattended()).await.unwrap()
+    }
+
+    pub(super) async fn add(&self, draft: ContactDraft) -> Contact {
+        self.create_contact(draft, Write::unattended())
+            .await
+            .unwrap()
+    }
+
+    /// The contact as its JSON, if it is there.
+    pub(super) async fn told(&self, id: ContactId) -> Option<String> {
+        self.contact(id).await.unwrap().map(|found| json(&found))
     }
 
     pub(super) async fn enqueue_one(&self, task: &str, input: &str) -> RunId {
@@ -240,6 +251,59 @@ pub(super) fn counted(mut totals: Totals) -> Totals {
         .retain(|(_, one)| *one != crate::TypeTotals::default());
     totals.by_type.sort_by_key(|(task_type, _)| *task_type);
     totals
+}
+
+/// A contact with all it may have; the number makes its phone and its e-mail.
+pub(super) fn draft(number: usize) -> ContactDraft {
+    draft_of(&format!(
+        r#"{{"name":"Contact {number}","phone":"+49 30 {number:07}",
+            "email":"Contact.{number}@Example.org","tags":["all","tag-{}"],
+            "attributes":{{"number":{number}}}}}"#,
+        number % 3
+    ))
+}
+
+pub(super) fn draft_of(json: &str) -> ContactDraft {
+    ContactDraft::new(serde_json::from_str(json).unwrap()).unwrap()
+}
+
+/// As PATCH reads it.
+pub(super) fn patch_of(json: &str) -> ContactPatch {
+    ContactPatch::new(serde_json::from_str(json).unwrap(), true).unwrap()
+}
+
+pub(super) fn json(contact: &Contact) -> String {
+    serde_json::to_string(contact).unwrap()
+}
+
+/// Somebody with a key.
+pub(super) fn author(principal: &str) -> Author {
+    Author {
+        key: Some(KeyId(7)),
+        principal: principal.to_owned(),
+        request_id: Some("req-1".to_owned()),
+        address: Some([127, 0, 0, 1].into()),
+    }
+}
+
+/// A write under an idempotency key, whose answer says what was done.
+pub(super) fn repeatable<T: std::fmt::Debug + 'static>(key: u8) -> Write<T> {
+    Write {
+        author: Some(author("somebody")),
+        idempotency: Some(Idempotency {
+            key: answer_key(key),
+            fingerprint: [key.wrapping_add(1); 32],
+            answer: Box::new(|made| StoredAnswer {
+                status: 201,
+                location: Some("/somewhere".to_owned()),
+                body: format!("{made:?}").into_bytes(),
+            }),
+        }),
+    }
+}
+
+pub(super) fn answer_key(key: u8) -> IdempotencyKey {
+    IdempotencyKey([key; 32])
 }
 
 pub(super) fn name(text: &str) -> TaskName {

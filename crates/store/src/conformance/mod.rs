@@ -19,17 +19,21 @@ mod backup;
 mod claims;
 mod close;
 mod contact_imports;
+pub(crate) mod contact_lists;
+mod contacts;
 mod crash;
 mod enqueue;
 mod finishes;
 mod fires;
 mod fixture;
 pub mod gate;
+mod keys;
 mod leases;
 mod lists;
 mod model;
+mod notes;
 mod property;
-mod random;
+pub(crate) mod random;
 mod retention;
 mod run_log;
 mod runs;
@@ -290,6 +294,7 @@ macro_rules! conformance_cases {
                 a_run_in_flight_is_an_attempt_in_the_copy,
                 a_backup_is_of_one_moment_while_writes_go_on,
                 a_backup_goes_nowhere_else_than_into_a_new_directory,
+                a_backup_has_the_contacts_the_keys_and_what_was_noted,
             ]
             contact_imports: [
                 a_slice_is_applied_once_and_its_place_survives_a_crash,
@@ -298,6 +303,51 @@ macro_rules! conformance_cases {
                 failures_are_told_with_their_slice_until_the_next,
                 a_rehearsal_counts_like_the_import_and_changes_nothing,
                 an_import_is_forgotten_with_its_run,
+            ]
+            contacts: [
+                a_contact_is_read_back_as_it_was_given_by_id_phone_and_email,
+                a_taken_phone_or_email_is_refused_naming_the_field_and_the_holder,
+                of_two_who_take_one_phone_at_once_one_gets_it,
+                an_update_keeps_what_it_leaves_out_and_takes_away_what_is_null,
+                the_tags_that_find_a_contact_follow_its_changes,
+                a_deleted_contact_frees_its_phone_and_email_but_not_its_id,
+                times_of_creation_follow_the_ids_when_the_clock_steps_back,
+                the_number_of_contacts_is_exact,
+                a_batch_answers_for_each_of_its_items,
+                a_batch_is_written_in_slices_and_a_small_write_goes_between,
+                a_batch_under_an_idempotency_key_is_there_whole_or_not_at_all,
+                a_stamp_moves_between_the_commit_and_the_answer,
+                what_is_kept_under_a_stamp_is_never_stale,
+            ]
+            contact_lists: [
+                every_order_shows_each_contact_once_in_both_directions,
+                an_offset_leaves_out_so_many,
+                pages_neither_repeat_nor_lose_a_contact_while_others_come_and_go,
+                a_search_finds_what_begins_so,
+                lists_agree_with_a_look_at_every_contact,
+                fresh_lists_agree_with_a_look_at_every_contact,
+                a_cursor_of_another_order_is_refused,
+            ]
+            keys: [
+                a_key_is_found_by_the_hash_of_its_secret,
+                a_taken_name_is_a_conflict_and_is_free_after_the_deletion,
+                a_deleted_key_is_found_no_more_and_its_id_is_not_used_again,
+                the_last_use_of_a_key_is_noted,
+                a_key_is_there_from_its_commit_on,
+            ]
+            notes: [
+                an_answer_is_found_by_its_key_and_survives_a_crash,
+                each_write_leaves_its_entry_and_its_answer,
+                a_key_that_comes_twice_is_a_conflict_and_nothing_is_done,
+                a_refused_write_keeps_nothing,
+                a_crash_keeps_the_write_with_its_notes_or_neither,
+                a_batch_of_runs_keeps_its_notes_with_its_last_slice,
+                a_key_taken_between_the_slices_of_a_batch_refuses_the_batch,
+                a_deleted_task_is_noted_with_its_deletion,
+                of_two_at_once_under_one_key_one_is_done,
+                an_answer_is_forgotten_after_a_day,
+                the_audit_log_is_read_newest_first_page_by_page,
+                entries_of_the_audit_log_leave_by_their_age,
             ]
             close: [
                 a_closed_store_answers_that_it_is_unavailable,

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use autom8_model::ready::Lane;
 use autom8_model::transition::{AttemptEnd, Circumstances, Decision, settle};
 use autom8_model::{
-    Epoch, RunId, RunState, Task, TaskId, TaskName, TaskSpec, TaskType, Timestamp, Trigger,
+    ContactId, Epoch, RunId, RunState, Task, TaskId, TaskName, TaskSpec, TaskType, Timestamp,
+    Trigger,
 };
 
 use crate::{Cancelled, Lease, Totals, TypeTotals};
@@ -43,6 +44,8 @@ pub(super) struct RemoteHold {
 pub(super) struct Model {
     pub tasks: BTreeMap<TaskName, Task>,
     pub runs: BTreeMap<RunId, ModelRun>,
+    /// As their JSON.
+    pub contacts: BTreeMap<ContactId, String>,
     epoch_last: i64,
     stale_finishes: u64,
 }
@@ -259,6 +262,7 @@ impl Model {
         let mut by_type: HashMap<TaskType, TypeTotals> = HashMap::new();
         let mut totals = Totals {
             tasks: self.tasks.len() as u64,
+            contacts: self.contacts.len() as u64,
             stale_finishes: self.stale_finishes,
             ..Totals::default()
         };

@@ -8,12 +8,13 @@ use autom8_model::{Epoch, RunId, RunState, TaskName, TaskSpec, Timestamp, Trigge
 
 use super::Backend;
 use super::fixture::{
-    CANCELLED, COMPLETED, FAILED, Fixture, LEASE, batch, counted, http_task, instant_task,
-    is_conflict, is_not_found, local_claim, name, remote_claim, slot_task, with_attempts,
+    CANCELLED, COMPLETED, FAILED, Fixture, LEASE, batch, counted, draft, http_task, instant_task,
+    is_conflict, is_not_found, json, local_claim, name, patch_of, remote_claim, slot_task,
+    with_attempts,
 };
 use super::model::{Model, RemoteHold, lane};
 use super::random::Random;
-use crate::{Lease, RunFilter, Write};
+use crate::{Lease, RunFilter, StoreError, Write};
 
 const STEPS: usize = 250;
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -83,8 +84,33 @@ impl History<'_> {
             80..88 => self.tick().await,
             88..92 => self.renew().await,
             92..96 => self.crash().await,
-            96..98 => self.restart().await,
+            96..97 => self.restart().await,
+            97..98 => self.contact().await,
             _ => self.finish_stale().await,
+        }
+    }
+
+    /// Creates a contact, or changes or deletes the one that has its phone.
+    async fn contact(&mut self) {
+        let new = draft(self.random.below(4));
+        let id = match self.store.create_contact(new, Write::unattended()).await {
+            Ok(made) => {
+                assert_eq!(self.model.contacts.insert(made.id, json(&made)), None);
+                return;
+            }
+            Err(StoreError::Duplicate { existing, .. }) => existing,
+            Err(refused) => panic!("{refused}"),
+        };
+        assert!(self.model.contacts.contains_key(&id), "{id} has it");
+        if self.random.one_in(2) {
+            let deleted = self.store.delete_contact(id, Write::unattended()).await;
+            deleted.unwrap();
+            self.model.contacts.remove(&id);
+        } else {
+            let patch = patch_of(r#"{"name":"Ada","tags":["changed"]}"#);
+            let changed = self.store.update_contact(id, patch, Write::unattended());
+            let told = json(&changed.await.unwrap());
+            self.model.contacts.insert(id, told);
         }
     }
 
@@ -391,6 +417,13 @@ impl History<'_> {
 
     async fn compare(&mut self) {
         assert_eq!(counted(self.store.totals()), counted(self.model.totals()));
+        for (id, told) in &self.model.contacts {
+            assert_eq!(
+                self.store.told(*id).await.as_ref(),
+                Some(told),
+                "contact {id}"
+            );
+        }
         let every = RunFilter {
             limit: 1 + self.random.below(200),
             ..RunFilter::default()

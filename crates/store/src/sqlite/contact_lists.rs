@@ -400,3 +400,6 @@ fn is_of(sort: ContactSort, position: &ContactPosition) -> bool {
 fn integer(number: usize) -> Value {
     Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

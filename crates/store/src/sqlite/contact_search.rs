@@ -42,7 +42,7 @@ impl<'a> Wanted<'a> {
                 .get_ref(6)?
                 .as_str()?
                 .split(TAG_SEPARATOR)
-                .any(|own| own == tag)
+                .any(|own| !own.is_empty() && own == tag)
         {
             return Ok(false);
         }

@@ -26,6 +26,8 @@ mod keys;
 mod leases;
 mod lists;
 mod memory;
+#[cfg(test)]
+mod migration_tests;
 mod notes;
 mod open;
 mod operation;
