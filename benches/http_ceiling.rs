@@ -58,13 +58,13 @@ fn compare(program: &Path, path: &str, duration: Duration) -> Result<f64> {
     let answers = folder.path().join("answers");
     std::fs::create_dir(&answers)?;
     reference::write_answer(&answers, path, &answer)?;
-    let mut bare = product::serve_reference(&answers, product::free_port()?)?;
+    let mut bare = product::serve_reference(reference::ARGUMENT, &answers, product::free_port()?)?;
     bare.wait_until_it_answers(path)?;
 
     let ask = |port: u16| -> Result<Measured> {
         load::run(&Load {
             port,
-            path: path.to_owned(),
+            ask: load::always(path),
             connections: CONNECTIONS,
             duration,
         })

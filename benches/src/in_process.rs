@@ -100,6 +100,11 @@ impl InProcess {
         })
     }
 
+    /// Waits for what the store promises.
+    pub fn wait<T>(&self, of_store: impl Future<Output = autom8_store::Result<T>>) -> Result<T> {
+        Ok(self.runtime.block_on(of_store)?)
+    }
+
     /// Enqueues one run on the engine's runtime, without waiting for it.
     pub fn spawn_one<T: Send + 'static>(
         &self,

@@ -1,10 +1,12 @@
-//! Asks one path over many kept connections, as fast as answers come, pipelining off.
+//! Asks over many kept connections, as fast as answers come, pipelining off: the same every time, or
+//! what a function makes of a random number.
 //!
 //! Written for this purpose and used against both sides of a comparison, so that its own cost
 //! cancels out of the ratio. It reads an answer's head only as far as its length.
 
 use std::io::{Error, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -13,18 +15,57 @@ use tokio::net::TcpStream;
 
 use crate::machine::now;
 use crate::percentiles::Samples;
+use crate::random::Random;
 
 /// Threads of the generator: with two, a two-core machine is contested by both sides, and what
 /// the server spends shows.
 const THREADS: usize = 2;
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Load {
     pub port: u16,
-    pub path: String,
+    pub ask: Ask,
     pub connections: usize,
     pub duration: Duration,
+}
+
+/// What is asked next. Each connection brings numbers of its own.
+pub type Ask = Arc<dyn Fn(&mut Random) -> Request + Send + Sync>;
+
+/// A request, and the status that it is to be answered with.
+#[derive(Clone, Debug)]
+pub struct Request {
+    bytes: Vec<u8>,
+    expected: u16,
+}
+
+impl Request {
+    pub fn get(path: &str) -> Request {
+        Request {
+            bytes: format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: */*\r\n\r\n")
+                .into_bytes(),
+            expected: 200,
+        }
+    }
+
+    pub fn post(path: &str, body: &str, expected: u16) -> Request {
+        Request {
+            bytes: format!(
+                "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: */*\r\ncontent-type: \
+                 application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .into_bytes(),
+            expected,
+        }
+    }
+}
+
+/// The same path every time.
+pub fn always(path: &str) -> Ask {
+    let request = Request::get(path);
+    Arc::new(move |_| request.clone())
 }
 
 #[derive(Debug)]
@@ -33,7 +74,7 @@ pub struct Measured {
     pub latencies: Samples,
 }
 
-/// Runs a load to its end. An answer other than 200 ends it with an error: a server that refuses
+/// Runs a load to its end. An answer other than the expected one ends it with an error: a server that refuses
 /// quickly is not quick.
 pub fn run(load: &Load) -> Result<Measured> {
     let started = now();
@@ -42,7 +83,7 @@ pub fn run(load: &Load) -> Result<Measured> {
             .map(|number| {
                 let own =
                     load.connections / THREADS + usize::from(number < load.connections % THREADS);
-                scope.spawn(move || run_thread(load, own))
+                scope.spawn(move || run_thread(load, number, own))
             })
             .collect();
         threads
@@ -61,9 +102,8 @@ pub fn run(load: &Load) -> Result<Measured> {
     }
     ensure!(
         !latencies.is_empty(),
-        "no answer came from port {}{}",
-        load.port,
-        load.path
+        "no answer came from port {}",
+        load.port
     );
     Ok(Measured {
         requests_per_s: latencies.len() as f64 / elapsed.as_secs_f64(),
@@ -71,14 +111,15 @@ pub fn run(load: &Load) -> Result<Measured> {
     })
 }
 
-fn run_thread(load: &Load, connections: usize) -> Result<Samples> {
+fn run_thread(load: &Load, thread: usize, connections: usize) -> Result<Samples> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
     runtime.block_on(async {
         let mut clients = tokio::task::JoinSet::new();
-        for _ in 0..connections {
-            clients.spawn(run_connection(load.clone()));
+        for connection in 0..connections {
+            let random = Random::seeded((connection * THREADS + thread) as u64);
+            clients.spawn(run_connection(load.clone(), random));
         }
         let mut all = Samples::default();
         while let Some(result) = clients.join_next().await {
@@ -88,24 +129,25 @@ fn run_thread(load: &Load, connections: usize) -> Result<Samples> {
     })
 }
 
-async fn run_connection(load: Load) -> Result<Samples> {
+async fn run_connection(load: Load, mut random: Random) -> Result<Samples> {
     let mut connection = Connection::open(load.port).await?;
-    let request = request(load.port, &load.path);
     let started = now();
     let mut samples = Samples::with_capacity(64 * 1024);
     let mut asked_at = started;
     while asked_at - started < load.duration {
-        let status = connection.ask(&request).await?;
-        ensure!(status == 200, "{} answered {status}", load.path);
+        let request = (load.ask)(&mut random);
+        let status = connection.ask(&request.bytes).await?;
+        ensure!(
+            status == request.expected,
+            "answered {status}, not {}: {}",
+            request.expected,
+            connection.text()
+        );
         let answered_at = now();
         samples.push(answered_at - asked_at);
         asked_at = answered_at;
     }
     Ok(samples)
-}
-
-fn request(port: u16, path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\naccept: */*\r\n\r\n").into_bytes()
 }
 
 /// One answer as it came, head and body.
@@ -115,15 +157,25 @@ pub struct Raw {
     pub body: Vec<u8>,
 }
 
-/// Asks once and returns the answer whole.
+/// Asks once for a path and returns the answer whole.
 pub fn fetch(port: u16, path: &str) -> Result<Raw> {
+    send(port, &Request::get(path)).with_context(|| format!("GET {path}"))
+}
+
+/// Sends one request and returns the answer whole.
+pub fn send(port: u16, request: &Request) -> Result<Raw> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
     runtime.block_on(async {
         let mut connection = Connection::open(port).await?;
-        let status = connection.ask(&request(port, path)).await?;
-        ensure!(status == 200, "{path} answered {status}");
+        let status = connection.ask(&request.bytes).await?;
+        ensure!(
+            status == request.expected,
+            "answered {status}, not {}: {}",
+            request.expected,
+            connection.text()
+        );
         let head = find_end_of_head(&connection.buffer).context("an answer without a head")?;
         let text = String::from_utf8_lossy(&connection.buffer[..head]).into_owned();
         let headers = text
@@ -155,6 +207,11 @@ impl Connection {
             buffer: Vec::with_capacity(64 * 1024),
             answer_bytes: 0,
         })
+    }
+
+    /// The answer, for an error.
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.buffer[..self.answer_bytes]).into_owned()
     }
 
     /// Sends a request and reads its answer to the end; returns the status.

@@ -60,21 +60,33 @@ pub fn serve(program: &Path, folder: &Path, port: u16) -> Result<Running> {
     let mut command = Command::new(program);
     command.arg("serve").arg("--data").arg(folder.join("data"));
     command.args(["--port", &port.to_string()]);
-    start(command, folder, port)
+    start(command, folder, port, &[])
 }
 
-/// This very program as the reference server.
-pub fn serve_reference(folder: &Path, port: u16) -> Result<Running> {
+/// The same without the rate limit, which one client that asks as fast as it can would be all there
+/// is to see of.
+pub fn serve_unlimited(program: &Path, folder: &Path, port: u16) -> Result<Running> {
+    let mut command = Command::new(program);
+    command.arg("serve").arg("--data").arg(folder.join("data"));
+    command.args(["--port", &port.to_string()]);
+    start(command, folder, port, &[("RATE_LIMIT_ENABLED", "false")])
+}
+
+/// This very program as a reference server: `argument` says which.
+pub fn serve_reference(argument: &str, folder: &Path, port: u16) -> Result<Running> {
     let mut command = Command::new(std::env::current_exe()?);
-    command
-        .arg(crate::reference::ARGUMENT)
-        .arg(port.to_string())
-        .arg(folder);
-    start(command, folder, port)
+    command.arg(argument).arg(port.to_string()).arg(folder);
+    start(command, folder, port, &[])
 }
 
-fn start(mut command: Command, folder: &Path, port: u16) -> Result<Running> {
+fn start(
+    mut command: Command,
+    folder: &Path,
+    port: u16,
+    environment: &[(&str, &str)],
+) -> Result<Running> {
     command.env_clear().env("HOME", folder).current_dir(folder);
+    command.envs(environment.iter().copied());
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
