@@ -54,7 +54,8 @@ impl<K, V, E> Core<K, V, E> {
         // ones: with those, keys can be made that collide under any seed.
         static SHARED: OnceLock<SharedSeed> = OnceLock::new();
         let shared = SHARED.get_or_init(|| SharedSeed::from_u64(seed));
-        let shards = limits.shards;
+        // Each shard has room for one entry at least, or none has.
+        let shards = limits.shards.min(limits.entries_max).max(1);
         Self {
             hasher: SeedableRandomState::with_seed(seed, shared),
             shards: (0..shards)

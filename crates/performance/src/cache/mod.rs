@@ -4,6 +4,18 @@
 //! [`shard`] keeps the entries; [`flight`] is one load and those who wait for it; [`core`] puts these
 //! together; [`LruCache`] and [`TtlCache`] are it under two policies. The time is an argument, in
 //! nanoseconds of a monotonic clock.
+//!
+//! Two policies, since they are good at different things, as `benches/cache.rs` measures. SIEVE hits
+//! more: 73 % of a Zipf law's requests where LRU hits 68 %, and 65 % against 59 % when a tenth of
+//! them is never repeated. It also leaves the entries in the order of their insertion, which in a
+//! cache of one lifetime is the order in which they expire, so that one list serves both: hence
+//! [`TtlCache`]. LRU forgets in the order that a reader of the code foresees, to the last entry, and
+//! that is what a small [`LruCache`] promises. TinyLFU hits 0.6 to 1 % more than SIEVE, and moka,
+//! which has it, takes five to ten times as long for an operation.
+//!
+//! A shard is behind a lock that is held for some dozen nanoseconds: keys and values of any kind
+//! without `unsafe`, and counts that add up. What a caller's `Hash`, `Eq` and `Clone` do there must
+//! be as short, and must not come back to the cache; a destructor may.
 
 mod core;
 mod flight;

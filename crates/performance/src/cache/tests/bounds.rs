@@ -51,6 +51,15 @@ fn a_cache_of_nothing_keeps_nothing_and_still_loads() {
 }
 
 #[test]
+fn more_shards_than_entries_still_keep_them() {
+    let cache: LruCache<u64, u64> = LruCache::new(CacheLimits::entries(3).with_shards(16), 7);
+    for key in 0..100 {
+        assert!(cache.insert(key, key));
+    }
+    assert!((1..=3).contains(&cache.statistics().entries));
+}
+
+#[test]
 fn millions_of_operations_leave_no_more_behind_than_the_bound() {
     let alive = Arc::new(AtomicUsize::new(0));
     let cache: TtlCache<u64, Arc<Counted>> =
