@@ -22,7 +22,6 @@ pub struct RowReader<R> {
 
 enum Form {
     Csv {
-        delimiter: u8,
         columns: Columns,
         record: Box<Record>,
     },
@@ -82,19 +81,14 @@ fn header<R: Read>(source: &mut Source<R>) -> Result<Form, HeaderFault> {
         ));
     }
     while source.fill()? {}
-    let delimiter = sniffed(source.rest());
-    let mut record = Box::new(Record::new());
-    match records::read(source, delimiter, &mut record)? {
+    let mut record = Box::new(Record::new(sniffed(source.rest())));
+    match records::read(source, &mut record)? {
         Outcome::Record => {}
         Outcome::Refused(why) => return Err(HeaderFault::Header(why.to_owned())),
         Outcome::End => return Err(HeaderFault::Header("is missing".to_owned())),
     }
     let columns = Columns::read(record.fields()).map_err(HeaderFault::Header)?;
-    Ok(Form::Csv {
-        delimiter,
-        columns,
-        record,
-    })
+    Ok(Form::Csv { columns, record })
 }
 
 /// The delimiter that the first line has most of, outside of quotes.
@@ -156,16 +150,12 @@ impl<R: Read> RowReader<R> {
     /// Those of the file.
     pub fn next_row(&mut self) -> io::Result<Option<Result<ImportRow, RowFailure>>> {
         match &mut self.form {
-            Form::Csv {
-                delimiter,
-                columns,
-                record,
-            } => {
+            Form::Csv { columns, record } => {
                 if !self.source.pass_line_ends()? {
                     return Ok(None);
                 }
                 let line = self.source.line();
-                let fields = match records::read(&mut self.source, *delimiter, record)? {
+                let fields = match records::read(&mut self.source, record)? {
                     Outcome::End => return Ok(None),
                     Outcome::Refused(why) => Err(RowFault::of_row(why)),
                     Outcome::Record => columns.contact(record.fields()),

@@ -10,16 +10,19 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use super::source::Source;
 use super::{COLUMNS_MAX, ROW_BYTES_MAX};
 
-/// The fields of one record, unquoted.
+/// The fields of one record, unquoted, and the machine that reads them: to make one costs more
+/// than to read a row with it.
 pub(super) struct Record {
+    parser: Reader,
     bytes: Vec<u8>,
     ends: Vec<usize>,
     fields: usize,
 }
 
 impl Record {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(delimiter: u8) -> Self {
         Record {
+            parser: ReaderBuilder::new().delimiter(delimiter).build(),
             bytes: vec![0; ROW_BYTES_MAX],
             ends: vec![0; COLUMNS_MAX],
             fields: 0,
@@ -54,15 +57,11 @@ const TOO_MANY_FIELDS: &str = "has more than 1,000 fields";
 ///
 /// # Errors
 /// Those of the file.
-pub(super) fn read<R: Read>(
-    source: &mut Source<R>,
-    delimiter: u8,
-    record: &mut Record,
-) -> io::Result<Outcome> {
+pub(super) fn read<R: Read>(source: &mut Source<R>, record: &mut Record) -> io::Result<Outcome> {
     if !source.pass_line_ends()? {
         return Ok(Outcome::End);
     }
-    let mut parser = ReaderBuilder::new().delimiter(delimiter).build();
+    record.parser.reset();
     let (mut seen, mut bytes, mut fields) = (0, 0, 0);
     let refused = loop {
         let input = source.rest().get(seen..).unwrap_or_default();
@@ -73,7 +72,7 @@ pub(super) fn read<R: Read>(
             continue;
         }
         let ended_by_file = input.is_empty();
-        let (result, read, wrote, ended) = next(&mut parser, input, record, bytes, fields);
+        let (result, read, wrote, ended) = next(input, record, bytes, fields);
         seen += read;
         bytes += wrote;
         fields += ended;
@@ -100,13 +99,12 @@ pub(super) fn read<R: Read>(
 }
 
 fn next(
-    parser: &mut Reader,
     input: &[u8],
     record: &mut Record,
     bytes: usize,
     fields: usize,
 ) -> (ReadRecordResult, usize, usize, usize) {
-    parser.read_record(
+    record.parser.read_record(
         input,
         record.bytes.get_mut(bytes..).unwrap_or_default(),
         record.ends.get_mut(fields..).unwrap_or_default(),

@@ -355,9 +355,9 @@ proptest! {
         }
         let bytes = writer.into_inner().unwrap();
         let mut source = super::source::Source::at(bytes.as_slice(), 0, 1);
-        let mut record = super::records::Record::new();
+        let mut record = super::records::Record::new(b',');
         let mut read = Vec::new();
-        while super::records::read(&mut source, b',', &mut record).unwrap()
+        while super::records::read(&mut source, &mut record).unwrap()
             == super::records::Outcome::Record
         {
             let fields: Vec<String> = record
