@@ -1,8 +1,11 @@
 //! The command line, command by command: what it prints, and its exit code.
 
+mod audit;
 mod backup;
 mod completion;
 mod config;
+mod contacts;
+mod keys;
 mod runs;
 mod status;
 mod tasks;
