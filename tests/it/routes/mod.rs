@@ -1,5 +1,6 @@
 //! One file for each file of routes in the server, by the same name.
 
+mod contacts;
 mod health;
 mod metrics;
 mod performance;

@@ -100,14 +100,15 @@ fn array(body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
     match read {
         Ok(Some(items)) => Ok(items),
         Ok(None) => Err(too_many()),
+        // Whatever it is, it does not begin as an array.
+        Err(error) if error.is_data() => Err(Problem::invalid_at(
+            "/",
+            "must be an array of contacts, or be announced as application/x-ndjson and have one \
+             a line",
+        )),
         Err(error) => Err(match scan::check(body) {
             Err(fault) if fault.kind == scan::FaultKind::Syntax => fault.into(),
-            // It is JSON, or nearly so, and no array.
-            _ if error.is_data() => Problem::invalid_at(
-                "/",
-                "must be an array of contacts, or be announced as application/x-ndjson and have \
-                 one a line",
-            ),
+            // What is refused in an item stands before what is no JSON.
             _ => {
                 let text = format!("is not JSON: {error}");
                 let mut problem = Problem::new(ProblemCode::MalformedJson, format!("/: {text}"));
