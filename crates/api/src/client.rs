@@ -6,6 +6,7 @@
 //! requests are sent again, and when.
 
 mod address;
+pub mod contact_files;
 mod contacts;
 mod keys;
 pub mod log;
@@ -148,26 +149,7 @@ impl Client {
             reason,
         };
         let address = Address::parse(server).map_err(refused)?;
-        let mut http = reqwest::Client::builder()
-            .user_agent(concat!("autom8/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(SILENCE_MAX)
-            // Where the server is was said in so many words: it does not lie behind a proxy that
-            // was set for the rest of the world, and does not move.
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none());
-        if let Some(path) = address.socket {
-            #[cfg(unix)]
-            {
-                http = http.unix_socket(path);
-            }
-            #[cfg(not(unix))]
-            return Err(refused(format!(
-                "this system has no Unix sockets: {}",
-                path.display()
-            )));
-        }
-        let http = http.build().map_err(|error| refused(innermost(&error)))?;
+        let http = http_client(&address, Some(SILENCE_MAX)).map_err(refused)?;
         Ok(Client {
             http,
             base: address.base,
@@ -475,6 +457,35 @@ fn retry_after(response: &Response) -> Option<Duration> {
     let value = response.headers().get(header::RETRY_AFTER)?;
     let seconds = value.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+/// What speaks HTTP to an address. A server that is silent for longer than `silence_max` is gone.
+fn http_client(
+    address: &Address,
+    silence_max: Option<Duration>,
+) -> Result<reqwest::Client, String> {
+    let mut http = reqwest::Client::builder()
+        .user_agent(concat!("autom8/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        // Where the server is was said in so many words: it does not lie behind a proxy that
+        // was set for the rest of the world, and does not move.
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none());
+    if let Some(silence_max) = silence_max {
+        http = http.read_timeout(silence_max);
+    }
+    if let Some(path) = &address.socket {
+        #[cfg(unix)]
+        {
+            http = http.unix_socket(path.clone());
+        }
+        #[cfg(not(unix))]
+        return Err(format!(
+            "this system has no Unix sockets: {}",
+            path.display()
+        ));
+    }
+    http.build().map_err(|error| innermost(&error))
 }
 
 /// The cause that says something: "Connection refused", not "error sending request".

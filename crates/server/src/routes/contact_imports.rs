@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use autom8_api::contact_file::{FileFormat, ImportInput};
 use autom8_api::problem::{Problem, ProblemCode};
 use autom8_model::contact_import::{ContactKey, ImportRule, OnDuplicate};
-use autom8_model::{Action, Inputs, Random, RunId, TaskSpec, Trigger};
+use autom8_model::{Action, Inputs, Random, TaskSpec, Trigger};
 use autom8_store::{Enqueue, StoreError, Write};
 use axum::Router;
 use axum::body::Body;

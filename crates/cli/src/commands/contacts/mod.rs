@@ -2,7 +2,10 @@
 
 mod add;
 mod edit;
+mod export;
 mod fields;
+mod follow;
+mod import;
 mod ls;
 mod rm;
 mod search;
@@ -38,6 +41,10 @@ enum Command {
     Rm(rm::Arguments),
     /// Find contacts by the beginning of their name, e-mail or phone.
     Search(search::Arguments),
+    /// Import contacts from a CSV or NDJSON file.
+    Import(import::Arguments),
+    /// Export contacts into a CSV or NDJSON file.
+    Export(export::Arguments),
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
@@ -49,5 +56,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Edit(arguments) => edit::run(server, &arguments).await,
         Command::Rm(arguments) => rm::run(server, &arguments).await,
         Command::Search(arguments) => search::run(server, &arguments).await,
+        Command::Import(arguments) => import::run(server, &arguments).await,
+        Command::Export(arguments) => export::run(server, &arguments).await,
     }
 }
