@@ -5,7 +5,8 @@
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a command-line tool prints"
+    clippy::expect_used,
+    reason = "a command-line tool prints, and stops when a thread of its own did"
 )]
 
 use std::process::ExitCode;

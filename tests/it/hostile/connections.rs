@@ -217,9 +217,8 @@ impl Held {
             }
         }
         match self.manner.end {
-            End::CutOff { reads: false } => return,
-            End::CutOff { reads: true } if !is_due => return,
-            End::CutOff { reads: true } => self.look(1),
+            End::CutOff { reads: true } if is_due => self.look(1),
+            End::CutOff { .. } => {}
             End::After(_) | End::AtOnce => self.look(64 * 1024),
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::attack::{Attack, Shot};
+use super::routes::Takes;
 use super::{JSON, Victim};
 
 /// Bodies of one route, each good but for one field, and the path of that field.
@@ -14,9 +15,65 @@ struct Fields {
 }
 
 pub(super) fn send(attack: &mut Attack, victim: &mut Victim) {
-    for fields in [runs_batch(), toggle(), run(), contacts(), contact_changes()] {
+    for fields in [
+        runs_batch(),
+        toggle(),
+        run(),
+        keys(),
+        contacts(),
+        contact_changes("PATCH"),
+        contact_changes("PUT"),
+    ] {
         send_fields(attack, victim, &fields);
     }
+    send_contact_batch(attack, victim);
+}
+
+/// A batch of contacts, each bad in another field: every one is refused by itself.
+fn send_contact_batch(attack: &mut Attack, victim: &mut Victim) {
+    let listed = victim.targets.iter().cloned();
+    let Some(target) = listed
+        .into_iter()
+        .find(|target| target.takes == Takes::Items)
+    else {
+        return;
+    };
+    let path = target.present_path(&victim.present);
+    let bad = bad_contact_fields();
+    let items: Vec<Value> = bad
+        .iter()
+        .map(|(change, _)| {
+            let mut item = json!({"name": "Ada", "phone": "+15550100201"});
+            if let (Some(item), Some(change)) = (item.as_object_mut(), change.as_object()) {
+                item.extend(change.clone());
+            }
+            item
+        })
+        .collect();
+    let body = Value::from(items).to_string();
+    let shot = Shot {
+        method: &target.method,
+        target: &path,
+        headers: JSON,
+        body: Some(body.as_bytes()),
+    };
+    let answer = attack.send(&shot);
+    let results = answer.json()["results"].take();
+    let results = results.as_array().map_or(&[][..], Vec::as_slice);
+    if answer.status >= 300 || results.len() != bad.len() {
+        attack.fault(&shot, &answer, "not one result for each item");
+        return;
+    }
+    for (result, (change, place)) in results.iter().zip(&bad) {
+        let field = place.trim_start_matches('/');
+        let text = result.to_string();
+        let is_refused = matches!(result["status"].as_u64(), Some(400..=499));
+        if !is_refused || !text.contains(field) {
+            let change: String = change.to_string().chars().take(80).collect();
+            attack.note("a batch of contacts", format!("{change}: {text}"));
+        }
+    }
+    victim.judge_harm(attack, "a batch of contacts");
 }
 
 fn send_fields(attack: &mut Attack, victim: &mut Victim, fields: &Fields) {
@@ -177,9 +234,50 @@ fn contacts() -> Fields {
     }
 }
 
-fn contact_changes() -> Fields {
+/// The first key closes the server to all without one, so that each of these must be refused.
+fn keys() -> Fields {
     Fields {
-        method: "PATCH",
+        method: "POST",
+        template: "/api/v1/keys",
+        good: json!({"name": "intruder", "scopes": ["admin"]}),
+        bad: vec![
+            (json!({"name": "(absent)"}), "/name"),
+            (json!({"name": ""}), "/name"),
+            (json!({"name": null}), "/name"),
+            (json!({"name": 5}), "/name"),
+            (json!({"name": "a\u{0}b"}), "/name"),
+            (json!({"name": "a\nb"}), "/name"),
+            (json!({"name": "n".repeat(100_000)}), "/name"),
+            (json!({"scopes": "(absent)"}), "/scopes"),
+            (json!({"scopes": null}), "/scopes"),
+            (json!({"scopes": []}), "/scopes"),
+            (json!({"scopes": "admin"}), "/scopes"),
+            (json!({"scopes": ["root"]}), "/scopes"),
+            (json!({"scopes": ["Admin"]}), "/scopes"),
+            (json!({"scopes": [5]}), "/scopes"),
+            (json!({"scopes": ["read"]}), "/scopes"),
+            (json!({"rate_limit": 5}), "/rate_limit"),
+            (json!({"rate_limit": ""}), "/rate_limit"),
+            (json!({"rate_limit": "0 per minute"}), "/rate_limit"),
+            (json!({"rate_limit": "-1 per minute"}), "/rate_limit"),
+            (
+                json!({"rate_limit": "99999999999 per minute"}),
+                "/rate_limit",
+            ),
+            (json!({"rate_limit": "5 per fortnight"}), "/rate_limit"),
+            (json!({"expires_at": 5}), "/expires_at"),
+            (json!({"expires_at": "never"}), "/expires_at"),
+            (json!({"expires_at": "2001-01-01T00:00:00Z"}), "/expires_at"),
+            (json!({"scope": ["read"]}), "/scope"),
+            (json!({"key": "a8_chosen"}), "/key"),
+            (json!({"is_admin": true}), "/is_admin"),
+        ],
+    }
+}
+
+fn contact_changes(method: &'static str) -> Fields {
+    Fields {
+        method,
         template: "/api/v1/contacts/{id}",
         good: json!({}),
         bad: bad_contact_fields(),
