@@ -36,6 +36,7 @@ const BESIDE_BATCHES_BAR_MS: f64 = 5.0;
 /// Rows at which lookups are measured; an argument adds a last size.
 const SIZES: [u64; 3] = [1_000, 100_000, 1_000_000];
 const LOOKUPS: usize = 20_000;
+const LOOKUP_ROUND: Duration = Duration::from_secs(1);
 /// Few, so that the time is that of the answer and not of a queue.
 const LOOKUP_CONNECTIONS: usize = 2;
 const LOOKUP_BAR: f64 = 1.25;
@@ -257,118 +258,135 @@ fn beside_batches(program: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The times of one size: the store's own in microseconds, HTTP's in milliseconds.
-struct Lookup {
-    store_p50_us: f64,
-    http_p50_ms: f64,
-    http_p95_ms: f64,
+/// A server that holds so many contacts, and what was measured of it.
+struct Filled {
+    rows: u64,
+    filled_per_s: f64,
+    /// By phone and by e-mail.
+    store_p50_us: [f64; 2],
+    http_p50_ms: [Vec<f64>; 2],
+    http_p95_ms: [Vec<f64>; 2],
+    server: Running,
+    _folder: tempfile::TempDir,
 }
 
-fn lookups(program: &Path, largest: Option<u64>) -> Result<()> {
-    println!("lookups by random keys that exist, {LOOKUP_CONNECTIONS} connections over HTTP:");
-    println!(
-        "  {:<6} {:>10} {:>14} {:>12} {:>12} {:>10}",
-        "by", "rows", "store p50 us", "p50 ms", "p95 ms", "filled/s"
-    );
-    let mut smallest: Option<[Lookup; 2]> = None;
-    for rows in SIZES.into_iter().chain(largest) {
+impl Filled {
+    fn start(program: &Path, rows: u64) -> Result<Filled> {
         let folder = tempfile::tempdir()?;
         let product = InProcess::open(folder.path())?;
         let started = now();
         contact_rows::fill(&product, rows)?;
         let filled_per_s = rows as f64 / started.elapsed().as_secs_f64();
-        let store = [
-            time_store(
-                &product,
-                |store, number| {
-                    let phone = contact_rows::phone(number).parse().map_err(Error::msg)?;
-                    Ok(product.wait(store.contact_by_phone(&phone))?.is_some())
-                },
-                rows,
-            )?,
-            time_store(
-                &product,
-                |store, number| {
-                    let email = contact_rows::email(number).parse().map_err(Error::msg)?;
-                    Ok(product.wait(store.contact_by_email(&email))?.is_some())
-                },
-                rows,
-            )?,
-        ];
+        let by_phone = time_store(rows, |number| {
+            let phone = contact_rows::phone(number).parse().map_err(Error::msg)?;
+            Ok(product
+                .wait(product.store.contact_by_phone(&phone))?
+                .is_some())
+        })?;
+        let by_email = time_store(rows, |number| {
+            let email = contact_rows::email(number).parse().map_err(Error::msg)?;
+            Ok(product
+                .wait(product.store.contact_by_email(&email))?
+                .is_some())
+        })?;
         product.stop();
         let port = product::free_port()?;
         let mut server = product::serve_unlimited(program, folder.path(), port)?;
         server.wait_until_it_answers("/api/v1/health")?;
-        let by_phone: Ask = Arc::new(move |random: &mut Random| {
-            let phone = contact_rows::phone(1 + random.below(rows));
-            Request::get(&format!(
-                "/api/v1/contacts/lookup?phone={}",
-                phone.replace('+', "%2B")
-            ))
-        });
-        let by_email: Ask = Arc::new(move |random: &mut Random| {
-            let email = contact_rows::email(1 + random.below(rows));
-            Request::get(&format!("/api/v1/contacts/lookup?email={email}"))
-        });
-        let mut times = Vec::new();
-        for ((name, ask), store_p50_us) in [("phone", by_phone), ("email", by_email)]
-            .into_iter()
-            .zip(store)
-        {
-            let load = Load {
-                port,
-                ask,
-                connections: LOOKUP_CONNECTIONS,
-                duration: ROUND,
+        Ok(Filled {
+            rows,
+            filled_per_s,
+            store_p50_us: [by_phone, by_email],
+            http_p50_ms: Default::default(),
+            http_p95_ms: Default::default(),
+            server,
+            _folder: folder,
+        })
+    }
+
+    fn measure(&mut self, key: usize) -> Result<()> {
+        let rows = self.rows;
+        let ask: Ask = Arc::new(move |random: &mut Random| {
+            let number = 1 + random.below(rows);
+            let query = match key {
+                0 => format!("phone={}", contact_rows::phone(number).replace('+', "%2B")),
+                _ => format!("email={}", contact_rows::email(number)),
             };
-            load::run(&load)?; // Warms it.
-            let mut latencies = load::run(&load)?.latencies;
-            let lookup = Lookup {
-                store_p50_us,
-                http_p50_ms: latencies.percentile_ms(50.0),
-                http_p95_ms: latencies.percentile_ms(95.0),
-            };
-            println!(
-                "  {name:<6} {rows:>10} {store_p50_us:>14.1} {:>12.3} {:>12.3} {filled_per_s:>10.0}",
-                lookup.http_p50_ms, lookup.http_p95_ms
-            );
-            times.push(lookup);
-        }
-        let times: [Lookup; 2] = times.try_into().ok().context("both keys")?;
-        match &smallest {
-            None => smallest = Some(times),
-            Some(base) => {
-                for (base, at) in base.iter().zip(&times) {
-                    let http = at.http_p95_ms / base.http_p95_ms;
-                    let store = at.store_p50_us / base.store_p50_us;
-                    let held = http <= LOOKUP_BAR && store <= STORE_BAR;
-                    println!(
-                        "         of 1 k: HTTP p95 {http:.2} (bar {LOOKUP_BAR}), store p50 \
-                         {store:.2} (bar {STORE_BAR}): {}",
-                        if held { "held" } else { "MISSED" }
-                    );
+            Request::get(&format!("/api/v1/contacts/lookup?{query}"))
+        });
+        let measured = load::run(&Load {
+            port: self.server.port,
+            ask,
+            connections: LOOKUP_CONNECTIONS,
+            duration: LOOKUP_ROUND,
+        })?;
+        let mut latencies = measured.latencies;
+        self.http_p50_ms[key].push(latencies.percentile_ms(50.0));
+        self.http_p95_ms[key].push(latencies.percentile_ms(95.0));
+        Ok(())
+    }
+}
+
+const KEYS: [&str; 2] = ["phone", "e-mail"];
+
+fn lookups(program: &Path, largest: Option<u64>) -> Result<()> {
+    println!(
+        "lookups by random keys that exist, {LOOKUP_CONNECTIONS} connections over HTTP, {ROUNDS} \
+         rounds in turns; medians:"
+    );
+    println!(
+        "  {:<7} {:>10} {:>12} {:>7} {:>9} {:>9} {:>7} {:>10}",
+        "by", "rows", "store p50 us", "ratio", "p50 ms", "p95 ms", "ratio", "filled/s"
+    );
+    let sizes = SIZES.into_iter().chain(largest);
+    let mut all = sizes
+        .map(|rows| Filled::start(program, rows))
+        .collect::<Result<Vec<_>>>()?;
+    for round in 0..=ROUNDS {
+        for filled in &mut all {
+            for key in 0..KEYS.len() {
+                filled.measure(key)?;
+                if round == 0 {
+                    // It warmed the server.
+                    filled.http_p50_ms[key].clear();
+                    filled.http_p95_ms[key].clear();
                 }
             }
         }
     }
+    let mut is_held = true;
+    for (key, name) in KEYS.iter().enumerate() {
+        let p95 = |filled: &Filled| median(filled.http_p95_ms[key].clone());
+        for filled in &all {
+            let store_ratio = filled.store_p50_us[key] / all[0].store_p50_us[key];
+            let http_ratio = p95(filled) / p95(&all[0]);
+            is_held &= store_ratio <= STORE_BAR && http_ratio <= LOOKUP_BAR;
+            println!(
+                "  {name:<7} {:>10} {:>12.1} {store_ratio:>7.2} {:>9.3} {:>9.3} {http_ratio:>7.2} \
+                 {:>10.0}",
+                filled.rows,
+                filled.store_p50_us[key],
+                median(filled.http_p50_ms[key].clone()),
+                p95(filled),
+                filled.filled_per_s
+            );
+        }
+    }
+    println!(
+        "bars, of 1 k rows: HTTP p95 {LOOKUP_BAR}, store p50 {STORE_BAR}: {}",
+        if is_held { "held" } else { "MISSED" }
+    );
     Ok(())
 }
 
 /// The median time of a lookup that finds something, in microseconds.
-fn time_store(
-    product: &InProcess,
-    find: impl Fn(&dyn autom8_store::Store, u64) -> Result<bool>,
-    rows: u64,
-) -> Result<f64> {
+fn time_store(rows: u64, find: impl Fn(u64) -> Result<bool>) -> Result<f64> {
     let mut random = Random::seeded(rows);
     let mut micros = Vec::with_capacity(LOOKUPS);
     for _ in 0..LOOKUPS {
         let number = 1 + random.below(rows);
         let started = now();
-        ensure!(
-            find(&*product.store, number)?,
-            "contact {number} is not found"
-        );
+        ensure!(find(number)?, "contact {number} is not found");
         micros.push(started.elapsed().as_nanos() as f64 / 1_000.0);
     }
     Ok(median(micros))
