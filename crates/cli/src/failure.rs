@@ -124,7 +124,7 @@ impl From<ClientError> for Failure {
                 "start one with `autom8 serve`, or name another with --server URL or AUTOM8_SERVER_URL",
             ),
             ClientError::Interrupted { .. } => Failure::new(Exit::Unreachable, what)
-                .fix("look with `autom8 runs ls` whether it was done before you repeat it"),
+                .fix("look whether it was done before you repeat it: autom8 runs ls, autom8 audit ls"),
             ClientError::Unreadable { .. } => Failure::new(Exit::Failed, what)
                 .fix("is that an Autom8 server, of this version? --server names it"),
             ClientError::Exposed { .. } => Failure::new(Exit::NotAllowed, what).fix(

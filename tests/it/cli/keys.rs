@@ -116,7 +116,7 @@ fn the_first_key_needs_admin_and_nothing_is_left_behind_where_none_is_made() {
     made_offline(&data, "ops", "admin");
     for (line, code, word) in [
         (&["keys", "add", "ops"][..], 1, "exists already"),
-        (&["keys", "add", " x"], 2, "/name"),
+        (&["keys", "add", " x"], 2, "/name: must be a text"),
         (&["keys", "add", "x", "--scope", "all"], 2, "not a scope"),
         (
             &["keys", "add", "x", "--limit", "many"],

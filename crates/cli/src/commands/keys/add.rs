@@ -8,6 +8,7 @@ use autom8_api::client::{Answer, ClientError};
 use autom8_api::key::KeyCreated;
 use autom8_api::model::api_key::{KeyLimit, Secret};
 use autom8_api::model::{Clock as _, HumanDuration, Scope, SystemClock, Timestamp};
+use autom8_api::problem::ProblemCode;
 
 use super::place::{self, DirectoryArguments, Place};
 use crate::credentials;
@@ -98,13 +99,13 @@ pub(super) async fn run(
     let makes_first = arguments.scope.contains(&Scope::Admin);
     let place = Place::open(server, directory, makes_first).await?;
     let made = match &place {
-        Place::Server(client) => client.add_key(&request).await.map_err(place::explained),
+        Place::Server(client) => client.add_key(&request).await,
         Place::Directory { ring, .. } => match ring.add(request).await {
-            Ok(made) => answered(made),
-            Err(problem) => Err(ClientError::Refused(Box::new(problem)).into()),
+            Ok(made) => Ok(answered(made)?),
+            Err(problem) => Err(ClientError::Refused(Box::new(problem))),
         },
     };
-    let made = made.map_err(|failure| explained(failure, &arguments));
+    let made = made.map_err(|error| explained(error, &arguments));
     let told = made
         .as_ref()
         .ok()
@@ -126,17 +127,24 @@ pub(super) async fn run(
     Ok(Exit::Ok)
 }
 
-fn explained(failure: Failure, arguments: &Arguments) -> Failure {
+fn explained(error: ClientError, arguments: &Arguments) -> Failure {
     let name = show::quoted(&arguments.name);
-    match failure.exit {
-        Exit::Usage if !arguments.scope.contains(&Scope::Admin) => failure.fix(format!(
-            "the first key: autom8 keys add {name} --scope admin"
-        )),
-        // A key of this name is there, also after an answer that was lost on its way.
-        Exit::Failed => failure.fix(format!(
+    let fix = match &error {
+        ClientError::Refused(problem) if problem.code == ProblemCode::Conflict => Some(format!(
             "choose another name, or take the old one away: autom8 keys rm {name}"
         )),
-        _ => failure,
+        ClientError::Refused(problem) if problem.errors.iter().any(|at| at.path == "/scopes") => {
+            Some(format!("autom8 keys add {name} --scope admin"))
+        }
+        ClientError::Interrupted { .. } => Some(format!(
+            "it may have been made, and nobody has it then: autom8 keys rm {name}, and repeat"
+        )),
+        _ => None,
+    };
+    let failure = place::explained(error);
+    match fix {
+        Some(fix) => failure.fix(fix),
+        None => failure,
     }
 }
 
