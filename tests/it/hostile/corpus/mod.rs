@@ -14,6 +14,7 @@ mod urls;
 use std::collections::HashSet;
 
 use autom8_tests::steps::noop_task;
+use autom8_tests::wire::Wire;
 use autom8_tests::{Client, Server, ServerOptions};
 use serde_json::{Value, json};
 
@@ -139,6 +140,7 @@ fn nothing_in_a_request_breaks_a_route_or_writes_what_it_should_not() {
     victim.judge_harm(&mut attack, "a query");
     for target in &targets {
         send_bodies(&mut attack, &victim, target);
+        send_cut_bodies(&mut attack, &victim, target);
         send_paths(&mut attack, target);
         victim.judge_harm(&mut attack, &target.to_string());
     }
@@ -203,6 +205,43 @@ fn send_bodies(attack: &mut Attack, victim: &Victim, target: &Target) {
             body: None,
         };
         attack.refuse(&shot, &[413]);
+    }
+}
+
+/// Bodies of which the end does not come: what was announced is more than what is sent.
+const CUT_BODIES: &[&str] = &[
+    "content-length: 100\r\n\r\n{\"name\":\"cut\"}",
+    "content-length: 100\r\n\r\n",
+    "transfer-encoding: chunked\r\n\r\n",
+    "transfer-encoding: chunked\r\n\r\n1",
+    "transfer-encoding: chunked\r\n\r\n2\r\n{}",
+    "transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n",
+    "transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n",
+    "transfer-encoding: chunked\r\n\r\nff\r\n{}",
+    "transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nx: y",
+];
+
+/// A body that was cut is no body, though its beginning be a good one.
+fn send_cut_bodies(attack: &mut Attack, victim: &Victim, target: &Target) {
+    if !matches!(target.takes, Takes::Json | Takes::Items | Takes::File) {
+        return;
+    }
+    let path = target.present_path(&victim.present);
+    for cut in CUT_BODIES {
+        let mut wire = Wire::open(victim.server.port());
+        let head = format!(
+            "{} {path} HTTP/1.1\r\nhost: localhost\r\n{JSON}",
+            target.method
+        );
+        wire.send(format!("{head}{cut}").as_bytes());
+        wire.end_sending();
+        attack.sent += 1;
+        // Most are closed without a word, since nobody can be there to read it.
+        if let Ok(answer) = wire.answer(false)
+            && !(400..500).contains(&answer.status)
+        {
+            attack.note(&target.to_string(), format!("{cut:?}: {}", answer.status));
+        }
     }
 }
 
