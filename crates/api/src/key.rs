@@ -12,8 +12,17 @@ use crate::page::PageMeta;
 #[serde(deny_unknown_fields)]
 pub struct KeyRequest {
     /// What people call it: the program that has it, or its owner.
+    #[cfg_attr(
+        feature = "schema",
+        schema(
+            min_length = 1,
+            max_length = 64,
+            pattern = r"^[^\s\x00-\x1F\x7F-\x9F]([^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F])?$"
+        )
+    )]
     pub name: String,
     /// At least one.
+    #[cfg_attr(feature = "schema", schema(min_items = 1))]
     pub scopes: Vec<Scope>,
     /// In place of the server's own limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -45,7 +45,7 @@ scalar!(
         .description(Some(
             "So many requests in so much time: per second, minute, hour or day."
         ))
-        .pattern(Some("^[1-9][0-9]* per (second|minute|hour|day)$"))
+        .pattern(Some("^[1-9][0-9]{0,8} per (second|minute|hour|day)$"))
         .examples(["600 per minute"])
         .build()
 );
@@ -72,7 +72,7 @@ scalar!(ContactId, id("A contact; never reused."));
 scalar!(
     Phone,
     text("E.164 or the 7 to 15 digits of a national number, with separators as people write them.")
-        .pattern(Some(r"^\+?[0-9(][0-9 ./()-]*$"))
+        .pattern(Some(PHONE))
         .max_length(Some(limits::PHONE_CHARS_MAX))
         .examples(["+44 20 7946 0018"])
         .build()
@@ -88,7 +88,7 @@ scalar!(
 scalar!(
     Tag,
     text("A word that contacts are grouped by, without commas.")
-        .pattern(Some(r"^[^,\x00-\x1F\x7F]+$"))
+        .pattern(Some(TAG))
         .min_length(Some(1))
         .max_length(Some(limits::TAG_CHARS_MAX))
         .examples(["customer"])
@@ -117,6 +117,13 @@ scalar!(
 
 const DURATION: &str =
     "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?([0-9]+us)?([0-9]+ns)?$";
+
+/// Seven to fifteen digits, with separators anywhere; a `+` stands first, and no 0 behind it.
+const PHONE: &str = r"^(\+[ ./()-]*[1-9]|[ ./()-]*[0-9])([ ./()-]*[0-9]){6,14}[ ./()-]*$";
+/// Something that can be seen, and no control characters.
+const NAME: &str = r"^[^\x00-\x1F\x7F-\x9F]*[^\s\x00-\x1F\x7F-\x9F][^\x00-\x1F\x7F-\x9F]*$";
+/// The same without commas.
+const TAG: &str = r"^[^,\x00-\x1F\x7F-\x9F]*[^,\s\x00-\x1F\x7F-\x9F][^,\x00-\x1F\x7F-\x9F]*$";
 
 /// A number that a JSON reader which knows only doubles keeps.
 pub(crate) fn id(what: &str) -> Object {
@@ -391,7 +398,10 @@ impl ToSchema for BuiltinAction {}
 
 impl PartialSchema for Contact {
     fn schema() -> RefOr<Schema> {
-        let name = text("What people call it.").max_length(Some(limits::CONTACT_NAME_CHARS_MAX));
+        let name = text("What people call it.")
+            .pattern(Some(NAME))
+            .min_length(Some(1))
+            .max_length(Some(limits::CONTACT_NAME_CHARS_MAX));
         let email = OneOfBuilder::new()
             .item(Ref::from_schema_name(Email::name()))
             .item(ObjectBuilder::new().schema_type(Type::Null));

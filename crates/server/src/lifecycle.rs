@@ -44,7 +44,7 @@ impl Lifecycle {
         }
     }
 
-    fn become_ready(&self) {
+    pub(crate) fn become_ready(&self) {
         self.ready.store(true, Relaxed);
     }
 

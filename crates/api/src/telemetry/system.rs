@@ -33,7 +33,7 @@ pub struct SystemReport {
 
 /// Whose figures they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = MeasuredScope))]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// The whole machine: nothing limits this process.

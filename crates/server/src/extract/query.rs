@@ -140,6 +140,11 @@ impl Parameters {
         cursor
     }
 
+    /// Takes a cursor that is the number of a row; rows count from 1.
+    pub fn cursor_id(&mut self) -> Option<i64> {
+        self.cursor(|text| text.parse().ok().filter(|id| *id > 0))
+    }
+
     /// Takes a switch: `1`, `true` or the bare name for yes.
     pub fn flag(&mut self, name: &'static str) -> bool {
         match self.text(name).as_deref() {

@@ -20,7 +20,7 @@ use super::refusals::{self, RATE_LIMIT_HEADERS, Refusal, header_ref, with_common
 use super::{nouns, schemas};
 use crate::endpoints::{self, Access, Endpoint, Group};
 
-pub(super) const ABOUT: &str = "Tasks, schedules and runs of an Autom8 server. Bodies are JSON in UTF-8; times \
+pub(super) const ABOUT: &str = "Contacts, tasks, schedules and runs of an Autom8 server. Bodies are JSON in UTF-8; times \
     are RFC 3339 in UTC; unknown fields and parameters are errors; every refusal is a problem \
     document by RFC 9457.";
 

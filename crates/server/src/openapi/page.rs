@@ -10,6 +10,7 @@ use utoipa::openapi::schema::Schema;
 
 use super::document::{self, Described, described};
 use super::operation::{Operation, Place};
+use super::refusals::Refusal;
 use crate::endpoints::{self, Access};
 use shown::{Field, prose};
 
@@ -26,6 +27,8 @@ struct Page {
     version: &'static str,
     about: &'static str,
     nouns: Vec<Noun>,
+    /// What can go wrong, told once for all.
+    refusals: Vec<(u16, String)>,
     schemas: Vec<NamedSchema>,
     script: &'static str,
 }
@@ -48,6 +51,7 @@ struct Shown {
     parameters: Vec<Field>,
     body: Option<ShownBody>,
     answers: Vec<ShownAnswer>,
+    refusals: Vec<u16>,
     curl: String,
 }
 
@@ -102,6 +106,10 @@ fn page() -> Page {
         version: env!("CARGO_PKG_VERSION"),
         about: document::ABOUT,
         nouns,
+        refusals: Refusal::ALL
+            .iter()
+            .map(|refusal| (refusal.status(), prose(refusal.description())))
+            .collect(),
         schemas,
         script: SCRIPT,
     }
@@ -145,20 +153,7 @@ fn shown_operation(described: Described) -> Shown {
             kinds: kinds.join(", "),
         }
     });
-    let said: Vec<u16> = operation
-        .answers
-        .iter()
-        .map(|answer| answer.status)
-        .collect();
-    let refusals = document::refusals(described)
-        .into_iter()
-        .filter(|refusal| !said.contains(&refusal.status()))
-        .map(|refusal| ShownAnswer {
-            status: refusal.status(),
-            is_good: false,
-            description: prose(refusal.description()),
-            kinds: r##"<a href="#schema-Problem">Problem</a>"##.to_owned(),
-        });
+    let refusals = document::refusals(described);
     Shown {
         id: operation.id,
         method: endpoint.method,
@@ -180,7 +175,8 @@ fn shown_operation(described: Described) -> Shown {
             is_optional: !body.required,
             example: body.example,
         }),
-        answers: answers.chain(refusals).collect(),
+        answers: answers.collect(),
+        refusals: refusals.iter().map(|refusal| refusal.status()).collect(),
         curl: curl(operation),
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn page_limit() -> Parameter {
 }
 
 /// `schema` is that of the last row's name.
-pub(super) fn cursor(schema: RefOr<Schema>) -> Parameter {
+pub(super) fn cursor(schema: impl Into<RefOr<Schema>>) -> Parameter {
     in_query(
         "cursor",
         "`meta.next_cursor` of the page before; without it the first page.",
@@ -140,6 +140,20 @@ pub(super) fn switch(name: &'static str, description: &'static str) -> Parameter
 
 pub(super) fn text() -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::String).into()
+}
+
+/// One event of a stream; its data is JSON.
+pub(super) fn event() -> RefOr<Schema> {
+    let data = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .content_media_type("application/json");
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .property("event", text())
+        .property("id", text())
+        .property("data", data)
+        .required("data")
+        .into()
 }
 
 pub(super) fn refer<T: ToSchema>() -> RefOr<Schema> {

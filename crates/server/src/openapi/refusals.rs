@@ -214,7 +214,10 @@ pub(super) fn headers() -> Vec<(&'static str, Header)> {
         ),
         (
             "X-RateLimit-Reset",
-            number("Seconds until all of them are there again.", 1),
+            number(
+                "When all of them are there again, in Unix seconds.",
+                1_795_569_895,
+            ),
         ),
         (
             "RateLimit",

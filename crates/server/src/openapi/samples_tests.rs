@@ -83,7 +83,9 @@ impl Samples {
             self.answered
                 .insert((method.to_owned(), template.to_owned()));
         }
-        let is_json = content_type.is_some_and(|content_type| content_type.ends_with("json"));
+        let is_json = content_type.is_some_and(|content_type| {
+            ["application/json", "application/problem+json"].contains(&content_type)
+        });
         if !is_json {
             return Value::String(answer.text().to_owned());
         }
@@ -91,7 +93,11 @@ impl Samples {
         let media_type = content_type.unwrap();
         let schema = &said["content"][media_type]["schema"];
         if let Err(error) = self.validator(schema).validate(&found) {
-            panic!("{what}: {error} at {}\n{found}", error.instance_path());
+            let place = error.instance_path().to_string();
+            panic!(
+                "{what}: {error} at {place}\n{}",
+                found.pointer(&place).unwrap()
+            );
         }
         self.has_only_what_is_described(schema, &found, &what);
         found
@@ -376,6 +382,8 @@ async fn contact_files(samples: &mut Samples) {
 }
 
 async fn service_and_monitoring(samples: &mut Samples) {
+    samples.get("/readyz", "", 503).await;
+    samples.bench.state().lifecycle.become_ready();
     for path in [
         "/",
         "/openapi.json",

@@ -1,6 +1,6 @@
 //! The document and the table of endpoints say the same, and what is committed is what is served.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jsonschema::Validator;
 use serde_json::Value;
@@ -62,6 +62,20 @@ fn no_two_operations_share_a_name_and_each_path_has_its_parameters() {
             .collect();
         assert_eq!(in_path, given, "{}", operation.id);
     }
+}
+
+/// Types of two modules may have one name; in the document they would be one.
+#[test]
+fn no_two_schemas_share_a_name() {
+    let mut known = BTreeMap::new();
+    for operation in document::operations() {
+        for (name, schema) in &operation.schemas {
+            let schema = serde_json::to_string(schema).unwrap();
+            let before = known.entry(name).or_insert_with(|| schema.clone());
+            assert_eq!(*before, schema, "{name} in {}", operation.id);
+        }
+    }
+    assert!(known.len() > 50);
 }
 
 #[test]

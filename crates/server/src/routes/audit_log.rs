@@ -23,7 +23,7 @@ struct ListQuery {
 impl FromQuery for ListQuery {
     fn take(parameters: &mut Parameters) -> Self {
         ListQuery {
-            before: parameters.cursor(|text| text.parse().ok().map(AuditId)),
+            before: parameters.cursor_id().map(AuditId),
             limit: parameters.page_limit(),
         }
     }

@@ -35,7 +35,7 @@ struct ListQuery {
 impl FromQuery for ListQuery {
     fn take(parameters: &mut Parameters) -> Self {
         ListQuery {
-            after: parameters.cursor(|text| text.parse().ok().map(KeyId)),
+            after: parameters.cursor_id().map(KeyId),
             limit: parameters.page_limit(),
         }
     }

@@ -29,8 +29,7 @@ pub fn routes() -> Router<AppState> {
 
 /// A cursor is the last run of a page; the next page begins below it.
 pub(super) fn cursor(parameters: &mut Parameters) -> Option<RunId> {
-    let positive = |text: &str| text.parse().ok().filter(|id| *id > 0);
-    parameters.cursor(|text| positive(text).map(RunId))
+    parameters.cursor_id().map(RunId)
 }
 
 impl FromQuery for RunFilter {

@@ -18,8 +18,8 @@ pub(super) fn operations() -> Vec<Operation> {
         post("/api/v1/contacts/import", "importContacts")
             .describe(
                 "The body is the file, up to 2 GiB. It is stored before the answer; the run that \
-                 is answered takes its rows, goes on after a crash where it was, and has an \
-                 ImportResult. CSV has a header: `name`, `phone`, `email`, `tags` and \
+                 is answered has an `ImportInput`, takes the rows, goes on after a crash where it \
+                 was, and leaves an `ImportResult`. CSV has a header: `name`, `phone`, `email`, `tags` and \
                  `attributes`; any other column is an attribute. NDJSON has a contact a line.",
             )
             .takes(in_query(
@@ -62,7 +62,7 @@ pub(super) fn operations() -> Vec<Operation> {
             "/api/v1/contacts/imports/{id}/failures",
             "getImportFailures",
         )
-        .describe("A RowFailure a line, in the order of the file; also while the import runs.")
+        .describe("A `RowFailure` a line, in the order of the file; also while the import runs.")
         .takes(run_id())
         .answers_as(
             StatusCode::OK,
@@ -72,7 +72,10 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .refuses(&[Refusal::NotFound]),
         post("/api/v1/contacts/export", "exportContacts")
-            .describe("The run has an ExportResult, which says where the file is.")
+            .describe(
+                "The run has an `ExportInput`, and leaves an `ExportResult`, which says where the \
+                 file is.",
+            )
             .takes(in_query(
                 "format",
                 "Of the file; CSV unless it is said.",

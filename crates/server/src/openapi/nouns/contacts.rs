@@ -41,7 +41,7 @@ pub(super) fn operations() -> Vec<Operation> {
                 count(LIMIT_DEFAULT, limits::PAGE_MAX),
             ))
             .takes(in_query("offset", "Rows to pass over.", offset()))
-            .takes(cursor(text()))
+            .takes(cursor(opaque()))
             .takes(in_query(
                 "q",
                 "The beginning of a name, e-mail or phone.",
@@ -115,6 +115,13 @@ fn change(operation: Operation) -> Operation {
 
 fn contact_id() -> Parameter {
     in_path("id", "1", ContactId::schema())
+}
+
+/// A cursor that tells a client nothing.
+fn opaque() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[A-Za-z0-9_-]+$"))
 }
 
 fn offset() -> ObjectBuilder {

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use utoipa::ToSchema;
 
 use crate::openapi::operation::{Operation, get, post};
-use crate::openapi::parameters::{count, in_query, text};
+use crate::openapi::parameters::{count, event, in_query, text};
 use crate::routes::slow_log::LIMIT_DEFAULT;
 use crate::telemetry::rings::ENTRIES_MAX;
 
@@ -30,7 +30,7 @@ pub(super) fn operations() -> Vec<Operation> {
                 StatusCode::OK,
                 "Events, until either side ends it.",
                 "text/event-stream",
-                text(),
+                event(),
             ),
         get("/metrics", "getMetrics")
             .answers_as(StatusCode::OK, "All metrics.", "text/plain", text())

@@ -10,7 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::openapi::operation::{Operation, Parameter, Place, get, post};
 use crate::openapi::parameters::{
-    in_query, page_limit, refer, run_cursor, run_id, states, switch, task_type, text, time,
+    event, in_query, page_limit, refer, run_cursor, run_id, states, switch, task_type, text, time,
 };
 use crate::openapi::refusals::Refusal;
 
@@ -64,25 +64,19 @@ pub(super) fn operations() -> Vec<Operation> {
             .takes(Parameter {
                 name: "Last-Event-ID",
                 place: Place::Header,
-                description: "The id of the last event that was read.",
-                schema: place(),
+                description: "The id of the last event that was read; anything else is as good as \
+                    none.",
+                schema: text(),
                 example: None,
             })
             .answers_as(StatusCode::OK, "What it printed.", "text/plain", text())
             .or_as("application/json", refer::<RunLogView>())
-            .or_as("text/event-stream", text())
+            .or_as("text/event-stream", event())
             .with::<RunLogView>()
             .with::<LogChunk>()
             .with::<LogEnd>()
             .refuses(&[Refusal::NotFound]),
     ]
-}
-
-fn place() -> RefOr<Schema> {
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .pattern(Some("^[0-9]+-[0-9]+$"))
-        .into()
 }
 
 /// The server reads a batch without making a tree of it, so there is no type to derive from.
