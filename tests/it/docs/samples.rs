@@ -37,6 +37,16 @@ fn the_first_automation() {
 }
 
 #[test]
+fn contacts() {
+    tell("docs/guides/contacts.md");
+}
+
+#[test]
+fn contacts_in_files() {
+    tell("docs/guides/importing-contacts.md");
+}
+
+#[test]
 fn from_a_crontab() {
     tell("docs/guides/from-crontab.md");
 }
@@ -66,8 +76,9 @@ fn metrics() {
     tell("docs/reference/metrics.md");
 }
 
-const TOLD: [&str; 8] = [
+const TOLD: [&str; 9] = [
     "README.md",
+    "docs/guides/contacts.md",
     "docs/guides/first-automation.md",
     "docs/guides/from-crontab.md",
     "docs/guides/schedules.md",
