@@ -4,7 +4,6 @@
 //! Who may write in the directory may do everything, so nothing asks for a key here. The audit log
 //! names the author `local`.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use autom8_api::key::{KeyCreated, KeyDeleted, KeyList, KeyRequest, KeyView};
@@ -39,11 +38,6 @@ pub async fn open(config: &Config) -> Result<KeyRing, OpenError> {
         store: opened.store,
         clock,
     })
-}
-
-/// Whether a server has been started on this directory, or a key made in it.
-pub fn is_there(directory: &Path) -> bool {
-    directory.join("autom8.db").is_file()
 }
 
 impl KeyRing {

@@ -62,7 +62,7 @@ impl Place {
         }
         let config = directory.config()?;
         let path = &config.storage.directory;
-        let is_new = !keys::is_there(path);
+        let is_new = !config.database_path().is_file();
         if is_new && !is_directory_named {
             // No data here: a server with its data elsewhere is more likely meant than a new one.
             let client = server.client()?;
