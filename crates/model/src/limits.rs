@@ -111,6 +111,9 @@ pub const CLAIM_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Rows of a page.
 pub const PAGE_DEFAULT: usize = 50;
 pub const PAGE_MAX: usize = 1_000;
+/// Inputs and results of one page: beyond it the page ends early, with a cursor. A thousand of the
+/// largest would be 256 MB of answer for one request.
+pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Rows that one page of a filtered list may visit before it answers with what it has and a
 /// cursor: a filter that matches nothing must not turn into a scan of history.
 pub const PAGE_VISITS_MAX: usize = 20_000;

@@ -240,8 +240,8 @@ pub trait Store: Send + Sync + 'static {
     /// Attempts that did not end the run, oldest first.
     async fn attempts(&self, run: RunId) -> Result<Vec<Attempt>>;
 
-    /// Runs by id, newest first. A page visits a bounded number of rows: it may be short, or
-    /// empty, and still have a cursor.
+    /// Runs by id, newest first. A page visits a bounded number of rows and ends with the one that
+    /// fills its bytes: it may be short, or empty, and still have a cursor.
     async fn runs(&self, filter: RunFilter) -> Result<RunPage>;
 
     /// The captured output of each attempt that left some, oldest first.

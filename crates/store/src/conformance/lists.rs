@@ -14,7 +14,7 @@ use super::fixture::{
     CANCELLED, COMPLETED, FAILED, Fixture, batch, http_task, instant_task, local_claim, minutely,
     name, numbers, slot_task,
 };
-use crate::{FireBatch, RunFilter, Write};
+use crate::{FireBatch, RunFilter, RunPage, Write};
 
 /// Runs of several tasks, types, triggers, times and every state, the last of them `running` and
 /// `queued`.
@@ -354,6 +354,39 @@ pub(super) async fn a_filter_that_matches_little_is_answered_in_bounded_pages(
         ..RunFilter::default()
     };
     assert_eq!(store.list_ids(nothing).await, []);
+}
+
+/// One answer of all of them would be as large as the history.
+pub(super) async fn a_page_of_large_runs_ends_early_and_the_next_one_goes_on(
+    backend: &dyn Backend,
+) {
+    let store = Fixture::start(backend).await;
+    store.create(instant_task("n")).await;
+    let large = vec![format!("\"{}\"", "x".repeat(limits::INPUT_BYTES_MAX - 2)); 8];
+    let count = limits::PAGE_BYTES_MAX / limits::INPUT_BYTES_MAX + 8;
+    for _ in 0..count / 8 {
+        store
+            .enqueue(batch("n", &large), Write::unattended())
+            .await
+            .unwrap();
+    }
+    let mut filter = RunFilter {
+        limit: limits::PAGE_MAX,
+        ..RunFilter::default()
+    };
+    let first = store.runs(filter.clone()).await.unwrap();
+    let length = |page: &RunPage| -> usize {
+        let inputs = page.runs.iter().filter_map(|run| run.input.as_ref());
+        inputs.map(Vec::len).sum()
+    };
+    assert!(length(&first) >= limits::PAGE_BYTES_MAX);
+    assert!(length(&first) < limits::PAGE_BYTES_MAX + limits::INPUT_BYTES_MAX);
+    filter.before = first.next;
+    let second = store.runs(filter).await.unwrap();
+    assert_eq!(
+        (first.runs.len() + second.runs.len(), second.next),
+        (count, None)
+    );
 }
 
 pub(super) async fn an_empty_store_lists_nothing(backend: &dyn Backend) {

@@ -264,6 +264,7 @@ macro_rules! conformance_cases {
                 pages_show_each_run_once_while_new_ones_arrive,
                 since_is_inclusive_and_until_is_not,
                 a_filter_that_matches_little_is_answered_in_bounded_pages,
+                a_page_of_large_runs_ends_early_and_the_next_one_goes_on,
                 an_empty_store_lists_nothing,
             ]
             run_log: [

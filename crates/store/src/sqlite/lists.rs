@@ -36,6 +36,7 @@ pub(crate) fn runs(
         filter,
         tasks: tasks.as_deref(),
         found: Vec::new(),
+        bytes: 0,
         limit,
         visits: 0,
         reached: filter.before.map_or(i64::MAX, |before| before.0),
@@ -70,6 +71,8 @@ struct Page<'a> {
     filter: &'a RunFilter,
     tasks: Option<&'a [TaskId]>,
     found: Vec<autom8_model::Run>,
+    /// Inputs and results of what is found.
+    bytes: usize,
     limit: usize,
     visits: usize,
     /// Everything from here on up has been looked at.
@@ -239,10 +242,13 @@ impl Page<'_> {
                     if self.found.len() == self.limit {
                         return Ok(false);
                     }
-                    self.found.push(head.into_run(self.shared)?);
+                    let found = head.into_run(self.shared)?;
+                    let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+                    self.bytes += length(&found.input) + length(&found.result);
+                    self.found.push(found);
                 }
                 self.reached = run.0;
-                if self.visits >= limits::PAGE_VISITS_MAX {
+                if self.visits >= limits::PAGE_VISITS_MAX || self.bytes >= limits::PAGE_BYTES_MAX {
                     return Ok(false);
                 }
             }
