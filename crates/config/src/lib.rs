@@ -30,8 +30,8 @@ pub use origin::Origin;
 pub use rate_limit::RateLimit;
 pub use read::{CONFIG_FILE, read};
 pub use settings::{
-    ExecutorsConfig, HttpExecutorConfig, LogConfig, ProcessExecutorConfig, RetentionConfig,
-    SecurityConfig, ServerConfig, StorageConfig, TelemetryConfig,
+    CacheConfig, ExecutorsConfig, HttpExecutorConfig, LogConfig, ProcessExecutorConfig,
+    RetentionConfig, SecurityConfig, ServerConfig, StorageConfig, TelemetryConfig,
 };
 pub use table::{SETTINGS, Setting};
 pub use value::{ByteSize, DatabaseUrl, Durability, LogFormat, TimeZoneName};
@@ -45,6 +45,7 @@ pub struct Config {
     pub storage: StorageConfig,
     pub executors: ExecutorsConfig,
     pub retention: RetentionConfig,
+    pub cache: CacheConfig,
     pub telemetry: TelemetryConfig,
     pub security: SecurityConfig,
     pub log: LogConfig,

@@ -72,6 +72,14 @@ settings! {
         audit_age: Duration = Duration::from_secs(90 * 86_400), check retention_age;
     }
 
+    /// Answers about contacts that are kept in memory, each for as long as it holds.
+    section [cache] CacheConfig {
+        /// Bytes of single contacts that are kept; 0B keeps none.
+        contacts: ByteSize = ByteSize(16 << 20);
+        /// Bytes of pages of lists that are kept; 0B keeps none.
+        contact_lists: ByteSize = ByteSize(16 << 20);
+    }
+
     /// What the server measures about itself.
     section [telemetry] TelemetryConfig {
         /// Time between two samples of the machine.

@@ -39,10 +39,6 @@ use crate::telemetry::{SamplerGuard, Telemetry};
 /// Inputs of running processes, each in a file that its process may read; in the data directory.
 const INPUT_DIRECTORY: &str = "inputs";
 
-/// Answers about contacts that are kept in memory.
-const CONTACT_BYTES_MAX: u64 = 16 * 1024 * 1024;
-const CONTACT_LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
 /// What is there before anything runs.
 pub(crate) struct Foundation {
     pub(crate) config: Config,
@@ -79,8 +75,8 @@ pub(crate) fn start(foundation: Foundation, started: Monotonic) -> Result<Runnin
         telemetry.watch_limits(Arc::clone(limits));
     }
     let contacts = Arc::new(ContactCache::new(
-        CONTACT_BYTES_MAX,
-        CONTACT_LIST_BYTES_MAX,
+        config.cache.contacts.0,
+        config.cache.contact_lists.0,
         Random::from_os().next_u64(),
     ));
     telemetry.watch_contacts(Arc::clone(&contacts));

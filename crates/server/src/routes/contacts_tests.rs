@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::*;
 use crate::routes::test_bench::{Answer as Received, Bench};
 use autom8_model::limits;
+use autom8_performance::cache::CacheStatistics;
 use axum::body::Body;
 use axum::http::Request as HttpRequest;
 use futures_util::future::join_all;
@@ -696,6 +697,32 @@ async fn an_answer_is_the_same_with_and_without_the_caches_and_they_are_counted(
     let line = r#"autom8_cache_requests_total{cache="contact_list",result="hit"} 5"#;
     assert!(text.text().contains(line), "{}", text.text());
     assert!(text.text().contains("autom8_contact_count 20"));
+}
+
+#[tokio::test]
+async fn without_room_nothing_is_kept_and_the_answers_are_the_same() {
+    let none = autom8_config::ByteSize(0);
+    let bench = Bench::start_with(|config| {
+        config.cache.contacts = none;
+        config.cache.contact_lists = none;
+    })
+    .await;
+    bench.contacts(20).await;
+    for path in ["/api/v1/contacts/7", "/api/v1/contacts?limit=10"] {
+        let first = bench.get(path).await;
+        first.expect(200);
+        assert_eq!(bench.get(path).await.bytes, first.bytes, "{path}");
+    }
+    for (name, statistics) in bench.state().contacts.statistics() {
+        let CacheStatistics {
+            hits,
+            misses,
+            entries,
+            weight,
+            ..
+        } = statistics;
+        assert_eq!((hits, misses, entries, weight), (0, 2, 0, 0), "{name}");
+    }
 }
 
 #[tokio::test]
