@@ -1,6 +1,6 @@
 //! `autom8 keys save`
 
-use std::io::{IsTerminal as _, Read as _};
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 
 use autom8_api::client::{Client, ClientError, DEFAULT_SERVER, RunQuery};
 
@@ -31,15 +31,13 @@ pub(super) async fn run(server: &ServerArguments, arguments: &Arguments) -> Resu
     let client = Client::new(address)?;
     let output = server.output();
     if std::io::stdin().is_terminal() {
-        output.note(&format!(
-            "Paste the key for {address}, then press Enter and Ctrl-D."
-        ));
+        output.note(&format!("Paste the key for {address} and press Enter."));
     }
     let mut text = String::new();
     let read = std::io::stdin()
         .lock()
         .take(INPUT_BYTES_MAX)
-        .read_to_string(&mut text);
+        .read_line(&mut text);
     read.map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
     let found = credentials::parse(&text, "standard input")?;
     let client = client.with_key(&found.key, &found.place, server.is_open_http_allowed())?;
