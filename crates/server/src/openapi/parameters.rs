@@ -130,11 +130,12 @@ pub(super) fn states(name: &'static str) -> Parameter {
     )
 }
 
+/// The bare name of the parameter is yes, too.
 pub(super) fn switch(name: &'static str, description: &'static str) -> Parameter {
     let schema = ObjectBuilder::new()
-        .schema_type(Type::Integer)
-        .enum_values(Some([0, 1]))
-        .default(Some(0.into()));
+        .schema_type(Type::String)
+        .enum_values(Some(["1", "0", "true", "false", ""]))
+        .default(Some("0".into()));
     in_query(name, description, schema)
 }
 

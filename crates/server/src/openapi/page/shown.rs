@@ -116,6 +116,7 @@ fn object_kind(object: &Object) -> String {
             let words: Vec<String> = values
                 .iter()
                 .map(|value| match value.as_str() {
+                    Some("") => "nothing".to_owned(),
                     Some(text) => code(text),
                     None => code(&value.to_string()),
                 })
