@@ -98,16 +98,8 @@ const CONTACTS: &[Endpoint] = &[
     ),
     post("/api/v1/contacts", "Create a contact", RUN),
     get("/api/v1/contacts/{id}", "Show a contact", READ),
-    put(
-        "/api/v1/contacts/{id}",
-        "Replace the fields given, attributes as a whole",
-        RUN,
-    ),
-    patch(
-        "/api/v1/contacts/{id}",
-        "Change the fields given, attributes merged",
-        RUN,
-    ),
+    put("/api/v1/contacts/{id}", "Replace fields of a contact", RUN),
+    patch("/api/v1/contacts/{id}", "Merge into a contact", RUN),
     delete("/api/v1/contacts/{id}", "Delete a contact", RUN),
     get(
         "/api/v1/contacts/lookup",
