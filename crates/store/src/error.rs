@@ -16,7 +16,7 @@ pub enum StoreError {
         field: &'static str,
         existing: autom8_model::ContactId,
     },
-    /// Answer 400: only the write itself could tell.
+    /// Answer 400: only the store could tell.
     #[error("{0}")]
     Invalid(autom8_model::Invalid),
     /// Refuse with 503 and `Retry-After`: accepting more would slow everything down.

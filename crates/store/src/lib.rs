@@ -90,6 +90,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// A page of contacts. It visits a bounded number of rows: one of a search may be short, or
     /// empty, and still have a next position.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a position of another order (`/cursor`), and for an offset that
+    /// leads farther into a search than a page may go (`/offset`).
     async fn contacts(&self, filter: ContactFilter) -> Result<ContactPage>;
 
     /// Applies rows of an import and moves its place behind them, in one transaction: whoever goes
