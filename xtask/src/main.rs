@@ -10,6 +10,7 @@
 )]
 
 mod campaign;
+mod schemathesis;
 mod test;
 mod tidy;
 mod tools;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{Failure, cargo, tidy, tools};
+use crate::{Failure, cargo, schemathesis, tidy, tools};
 
 struct Stage {
     name: &'static str,
@@ -49,6 +49,11 @@ const STAGES: &[Stage] = &[
         name: "rust",
         what: "the Rust tests of the workspace",
         run: rust,
+    },
+    Stage {
+        name: "schemathesis",
+        what: "requests made of /openapi.json, right and wrong, against the built server",
+        run: schemathesis::stage,
     },
 ];
 
@@ -89,7 +94,7 @@ struct Line {
 pub(crate) fn stage_list() -> String {
     STAGES
         .iter()
-        .map(|stage| format!("  {:<8} {}", stage.name, stage.what))
+        .map(|stage| format!("  {:<12} {}", stage.name, stage.what))
         .collect::<Vec<_>>()
         .join("\n")
 }
@@ -162,19 +167,19 @@ fn drive(
 
 /// Minutes by stage, what was not reached, and the count of tests as the last line.
 fn table(lines: &[Line]) -> String {
-    let mut text = format!("{:<8} {:>8}  result\n", "stage", "minutes");
+    let mut text = format!("{:<12} {:>8}  result\n", "stage", "minutes");
     let mut total = Duration::ZERO;
     let mut counts: Option<Counts> = None;
     let mut broken = None;
     for line in lines {
         let Some((ending, took)) = line.ended else {
-            text.push_str(&format!("{:<8} {:>8}  not run\n", line.name, "-"));
+            text.push_str(&format!("{:<12} {:>8}  not run\n", line.name, "-"));
             continue;
         };
         total += took;
         let result = if ending.is_good() { "ok" } else { "FAILED" };
         text.push_str(&format!(
-            "{:<8} {:>8.2}  {result}\n",
+            "{:<12} {:>8.2}  {result}\n",
             line.name,
             minutes(took)
         ));
@@ -188,7 +193,7 @@ fn table(lines: &[Line]) -> String {
             sum.skipped += found.skipped;
         }
     }
-    text.push_str(&format!("{:<8} {:>8.2}\n", "total", minutes(total)));
+    text.push_str(&format!("{:<12} {:>8.2}\n", "total", minutes(total)));
     if let Some(name) = broken {
         let left: Vec<&str> = lines
             .iter()
@@ -471,12 +476,12 @@ mod tests {
         });
         let text = table(&lines);
         assert!(
-            text.contains("stage clippy failed; not run: deny, tools, rust"),
+            text.contains("stage clippy failed; not run: deny, tools, rust, schemathesis"),
             "{text}"
         );
-        assert!(text.contains("fmt          1.50  ok"), "{text}");
-        assert!(text.contains("deny            -  not run"), "{text}");
-        assert!(text.contains("total        4.50"), "{text}");
+        assert!(text.contains("fmt              1.50  ok"), "{text}");
+        assert!(text.contains("deny                -  not run"), "{text}");
+        assert!(text.contains("total            4.50"), "{text}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::test::{Ending, verdict};
 use crate::{cargo, tidy};
@@ -57,13 +57,59 @@ pub(crate) fn cargo_deny(root: &Path) -> Result<PathBuf> {
     Ok(installed)
 }
 
+/// A Python environment with exactly the packages of `requirements`, made once and again when they
+/// change.
+pub(crate) fn python_environment(folder: &Path, requirements: &Path) -> Result<PathBuf> {
+    let wanted = std::fs::read_to_string(requirements)
+        .with_context(|| format!("read {}", requirements.display()))?;
+    // Written last, so that an environment that was cut short is made again.
+    let stamp = folder.join("requirements.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(folder.to_owned());
+    }
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).with_context(|| format!("empty {}", folder.display()))?;
+    }
+    println!(
+        "installing {} into {}",
+        requirements.display(),
+        folder.display()
+    );
+    let made = verdict(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    if made != Ending::Passed {
+        bail!("python3 -m venv {} does not work", folder.display());
+    }
+    let installed = verdict(
+        Command::new(folder.join("bin/pip"))
+            .args(["install", "--quiet", "--disable-pip-version-check"])
+            .args(["--no-deps", "--only-binary", ":all:", "-r"])
+            .arg(requirements),
+    )?;
+    if installed != Ending::Passed {
+        bail!(
+            "the packages of {} cannot be installed",
+            requirements.display()
+        );
+    }
+    std::fs::write(&stamp, wanted).with_context(|| format!("write {}", stamp.display()))?;
+    Ok(folder.to_owned())
+}
+
 /// Installs the programs that are not there, as root on Debian; elsewhere says how.
 pub(crate) fn install_missing() -> Result<Ending> {
     let search = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&search).collect();
-    let missing = missing_packages(TOOLS, |program| {
+    let mut missing = missing_packages(TOOLS, |program| {
         folders.iter().any(|folder| folder.join(program).is_file())
     });
+    // Debian keeps what makes an environment apart from the interpreter.
+    let makes_environments = Command::new("python3")
+        .args(["-c", "import ensurepip, venv"])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !makes_environments {
+        missing.push("python3-venv");
+    }
     if missing.is_empty() {
         return Ok(Ending::Passed);
     }
