@@ -23,8 +23,8 @@ pub struct ContactListMeta {
     pub limit: usize,
     /// `null` with `cursor`: how many rows lie before it is not counted.
     pub offset: Option<usize>,
-    /// To be given back as `cursor` for the next page; `null` on the last. A page of a search may
-    /// be short, or empty, and still have one.
+    /// To be given back as `cursor` for the next page; `null` on the last. A page of a search, or
+    /// of large contacts, may be short and still have one.
     pub next_cursor: Option<String>,
 }
 

@@ -111,8 +111,8 @@ pub const CLAIM_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Rows of a page.
 pub const PAGE_DEFAULT: usize = 50;
 pub const PAGE_MAX: usize = 1_000;
-/// Inputs and results of one page: beyond it the page ends early, with a cursor. A thousand of the
-/// largest would be 256 MB of answer for one request.
+/// Inputs and results of a page of runs, attributes and tags of one of contacts: beyond it the page
+/// ends early, with a cursor. A thousand of the largest runs would be 256 MB for one request.
 pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Rows that one page of a filtered list may visit before it answers with what it has and a
 /// cursor: a filter that matches nothing must not turn into a scan of history.

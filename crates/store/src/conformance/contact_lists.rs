@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use autom8_model::contact::name_key;
-use autom8_model::{Contact, ContactDraft, ContactId};
+use autom8_model::{Contact, ContactDraft, ContactId, limits};
 
 use super::Backend;
 use super::fixture::{Fixture, answer, draft, draft_of, json, patch_of};
@@ -339,6 +339,43 @@ pub(super) async fn pages_neither_repeat_nor_lose_a_contact_while_others_come_an
     }
     over.store(true, Ordering::Relaxed);
     assert!(answer(others).await.unwrap() > 0);
+}
+
+pub(super) async fn a_page_of_large_contacts_ends_early_and_goes_on(backend: &dyn Backend) {
+    let store = Fixture::start(backend).await;
+    let filler = "x".repeat(limits::ATTRIBUTES_BYTES_MAX - 100);
+    let count = limits::PAGE_BYTES_MAX / limits::ATTRIBUTES_BYTES_MAX + 60;
+    for number in 0..count {
+        let fields = serde_json::json!({"name": format!("Large {number:04}"), "tags": ["t"],
+            "phone": format!("+4420794{number:05}"), "attributes": {"a": filler}});
+        store.add(draft_of(&fields.to_string())).await;
+    }
+    for (query, tag) in [(None, None), (Some("large"), None), (None, Some("t"))] {
+        for mut filter in orders() {
+            filter.limit = limits::PAGE_MAX;
+            filter.query = query.map(str::to_owned);
+            filter.tag = tag.map(str::to_owned);
+            let page = store.contacts(filter.clone()).await.unwrap();
+            let bytes: usize = page
+                .contacts
+                .iter()
+                .map(|one| one.attributes.get().len())
+                .sum();
+            assert!(bytes < limits::PAGE_BYTES_MAX + limits::ATTRIBUTES_BYTES_MAX);
+            assert!(page.contacts.len() > count - 100 && page.contacts.len() < count);
+            filter.after = Some(page.next.unwrap());
+            let rest = store.contacts(filter).await.unwrap();
+            assert_eq!(page.contacts.len() + rest.contacts.len(), count);
+            assert_eq!(rest.next, None);
+            let seen: BTreeSet<ContactId> = page
+                .contacts
+                .iter()
+                .chain(&rest.contacts)
+                .map(|one| one.id)
+                .collect();
+            assert_eq!(seen.len(), count);
+        }
+    }
 }
 
 pub(super) async fn a_search_finds_what_begins_so(backend: &dyn Backend) {

@@ -325,6 +325,7 @@ macro_rules! conformance_cases {
                 an_offset_leaves_out_so_many,
                 pages_neither_repeat_nor_lose_a_contact_while_others_come_and_go,
                 a_search_finds_what_begins_so,
+                a_page_of_large_contacts_ends_early_and_goes_on,
                 lists_agree_with_a_look_at_every_contact,
                 fresh_lists_agree_with_a_look_at_every_contact,
                 a_cursor_of_another_order_is_refused,

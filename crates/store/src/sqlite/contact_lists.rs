@@ -103,12 +103,15 @@ fn whole_page(
     let mut select = connection.prepare_cached(sql)?;
     let mut rows = select.query(params_from_iter(parameters))?;
     page.contacts.reserve(filter.limit.min(limits::PAGE_MAX));
+    let mut bytes = 0;
     while let Some(row) = rows.next()? {
-        if page.contacts.len() == filter.limit {
+        if page.contacts.len() == filter.limit || bytes >= limits::PAGE_BYTES_MAX {
             page.next = behind_last(&page, filter.sort);
             break;
         }
-        page.contacts.push(read_contact(row)?);
+        let contact = read_contact(row)?;
+        bytes += bytes_of(&contact);
+        page.contacts.push(contact);
     }
     Ok(Ok(page))
 }
@@ -124,7 +127,7 @@ fn filtered_page(
     let mut page = ContactPage::default();
     let mut skip = filter.offset;
     let visits_max = bounds.visits_max.saturating_add(filter.offset);
-    let mut visits = 0;
+    let (mut visits, mut bytes) = (0, 0);
     let (sql, mut parameters) = walk(filter, along);
     parameters.push(integer(visits_max));
     parameters.push(integer(0));
@@ -136,11 +139,13 @@ fn filtered_page(
         if fits && skip > 0 {
             skip -= 1;
         } else if fits {
-            if page.contacts.len() == filter.limit {
+            if page.contacts.len() == filter.limit || bytes >= limits::PAGE_BYTES_MAX {
                 page.next = behind_last(&page, filter.sort);
                 return Ok(Ok(page));
             }
-            page.contacts.push(read_contact(row)?);
+            let contact = read_contact(row)?;
+            bytes += bytes_of(&contact);
+            page.contacts.push(contact);
         }
         if visits == visits_max {
             if skip > 0 {
@@ -163,7 +168,7 @@ fn sorted_page(
 ) -> SqlResult<PageAnswer> {
     let after = filter.after.as_ref();
     let after_id = after.map(|after| after.id.0);
-    let (ids, more) = match filter.sort {
+    let (ids, mut more) = match filter.sort {
         ContactSort::Id | ContactSort::CreatedAt => cut(
             filter,
             ids.into_iter().map(|id| ((), id)),
@@ -195,14 +200,27 @@ fn sorted_page(
         }
     };
     let mut page = ContactPage::default();
+    let mut bytes = 0;
     for id in ids {
-        page.contacts
-            .extend(super::contacts::by_id(connection, ContactId(id))?);
+        if bytes >= limits::PAGE_BYTES_MAX {
+            more = true;
+            break;
+        }
+        if let Some(contact) = super::contacts::by_id(connection, ContactId(id))? {
+            bytes += bytes_of(&contact);
+            page.contacts.push(contact);
+        }
     }
     if more {
         page.next = behind_last(&page, filter.sort);
     }
     Ok(Ok(page))
+}
+
+/// What makes one contact longer than another, but for a few hundred bytes.
+fn bytes_of(contact: &Contact) -> usize {
+    let tags: usize = contact.tags.iter().map(|tag| tag.as_str().len()).sum();
+    contact.attributes.get().len() + tags
 }
 
 fn keyed<K: rusqlite::types::FromSql>(
