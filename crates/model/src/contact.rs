@@ -5,16 +5,20 @@
 //! faults at once. A phone and an e-mail are kept as given; their *key*, the normalised form, is
 //! what is unique and what a lookup asks for.
 
-use std::fmt;
-use std::str::FromStr;
+pub mod attributes;
+mod parts;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::Timestamp;
 use crate::id::ContactId;
 use crate::invalid::Invalid;
 use crate::limits;
+
+pub use parts::{Email, Phone, Tag};
 
 /// A contact as it is stored and answered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,14 +92,14 @@ impl ContactDraft {
             given(fields.email).and_then(|text| kept(text.parse::<Email>(), "/email", &mut faults));
         let tags = given(fields.tags).map(|tags| read_tags(tags, &mut faults));
         let attributes = given(fields.attributes)
-            .and_then(|raw| kept(checked_attributes(raw), "/attributes", &mut faults));
+            .and_then(|raw| kept(attributes::checked(raw), "/attributes", &mut faults));
         match (name, phone) {
             (Some(name), Some(phone)) if faults.is_empty() => Ok(ContactDraft {
                 name,
                 phone,
                 email,
                 tags: tags.unwrap_or_default(),
-                attributes: attributes.unwrap_or_else(no_attributes),
+                attributes: attributes.unwrap_or_else(attributes::none),
             }),
             _ => Err(faults),
         }
@@ -144,16 +148,15 @@ impl ContactPatch {
             },
             attributes: match fields.attributes {
                 Field::Absent => None,
-                Field::Null => Some(AttributesPatch::Replace(no_attributes())),
-                Field::Given(raw) => {
-                    kept(checked_attributes(raw), "/attributes", &mut faults).map(|raw| {
+                Field::Null => Some(AttributesPatch::Replace(attributes::none())),
+                Field::Given(raw) => kept(attributes::checked(raw), "/attributes", &mut faults)
+                    .map(|raw| {
                         if merge {
                             AttributesPatch::Merge(raw)
                         } else {
                             AttributesPatch::Replace(raw)
                         }
-                    })
-                }
+                    }),
             },
         };
         if faults.is_empty() {
@@ -203,7 +206,7 @@ impl ContactPatch {
                 changed.attributes.clone_from(attributes);
             }
             Some(AttributesPatch::Merge(patch)) => {
-                let merged = merge_attributes(&contact.attributes, patch)
+                let merged = attributes::merged(&contact.attributes, patch)
                     .map_err(|message| Invalid::new("/attributes", message))?;
                 changed.attributes = merged;
             }
@@ -308,317 +311,6 @@ fn read_tags(tags: Vec<String>, faults: &mut Vec<Invalid>) -> Vec<Tag> {
         }
     }
     read
-}
-
-fn checked_attributes(raw: Box<RawValue>) -> Result<Box<RawValue>, String> {
-    if !raw.get().starts_with('{') {
-        return Err(
-            "must be an object of names and values, e.g. {\"city\": \"London\"}".to_owned(),
-        );
-    }
-    too_large(raw.get().len())?;
-    Ok(raw)
-}
-
-fn too_large(bytes: usize) -> Result<(), String> {
-    if bytes > limits::ATTRIBUTES_BYTES_MAX {
-        return Err(format!(
-            "are {bytes} bytes of JSON, the limit is {}",
-            limits::ATTRIBUTES_BYTES_MAX
-        ));
-    }
-    Ok(())
-}
-
-/// `{}`.
-pub fn no_attributes() -> Box<RawValue> {
-    // An empty object is JSON.
-    RawValue::from_string("{}".to_owned()).unwrap_or_default()
-}
-
-/// Keys keep their order and numbers their digits: values are moved as the text they are.
-fn merge_attributes(old: &RawValue, patch: &RawValue) -> Result<Box<RawValue>, String> {
-    let merged = merge(old.get(), patch.get())?;
-    too_large(merged.len())?;
-    RawValue::from_string(merged).map_err(|error| error.to_string())
-}
-
-type Members = Vec<(String, Box<RawValue>)>;
-
-fn merge(old: &str, patch: &str) -> Result<String, String> {
-    let mut members = if old.starts_with('{') {
-        members(old)?
-    } else {
-        Members::new()
-    };
-    for (key, value) in self::members(patch)? {
-        let place = members.iter().position(|(name, _)| *name == key);
-        if value.get() == "null" {
-            if let Some(place) = place {
-                members.remove(place);
-            }
-            continue;
-        }
-        let value = if value.get().starts_with('{') {
-            let below = place.map_or("null", |place| members[place].1.get());
-            let merged = merge(below, value.get())?;
-            RawValue::from_string(merged).map_err(|error| error.to_string())?
-        } else {
-            value
-        };
-        match place {
-            Some(place) => members[place].1 = value,
-            None => members.push((key, value)),
-        }
-    }
-    let mut text = String::from("{");
-    for (place, (key, value)) in members.iter().enumerate() {
-        if place > 0 {
-            text.push(',');
-        }
-        // A string is JSON.
-        text.push_str(&serde_json::to_string(key).unwrap_or_default());
-        text.push(':');
-        text.push_str(value.get());
-    }
-    text.push('}');
-    Ok(text)
-}
-
-fn members(text: &str) -> Result<Members, String> {
-    struct Visitor;
-    impl<'de> serde::de::Visitor<'de> for Visitor {
-        type Value = Members;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-            let mut members = Members::new();
-            while let Some(member) = map.next_entry()? {
-                members.push(member);
-            }
-            Ok(members)
-        }
-    }
-    serde::Deserializer::deserialize_map(&mut serde_json::Deserializer::from_str(text), Visitor)
-        .map_err(|error| error.to_string())
-}
-
-/// A telephone number: E.164 (`+` and up to 15 digits) or the digits of a national number, with
-/// spaces, dots, dashes, slashes and brackets as people write them.
-#[derive(Clone, Debug)]
-pub struct Phone {
-    given: String,
-    key: String,
-}
-
-impl Phone {
-    /// One that was read and judged before.
-    pub fn stored(given: String, key: String) -> Self {
-        Phone { given, key }
-    }
-
-    /// As it was given.
-    pub fn as_str(&self) -> &str {
-        &self.given
-    }
-
-    /// Its digits, with the `+` if it has one: the same for every way to write it.
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-}
-
-impl FromStr for Phone {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        const HOW: &str = "write e.g. \"+44 20 7946 0018\", or 7 to 15 digits";
-        let text = text.trim();
-        if text.is_empty() {
-            return Err(format!("is empty: {HOW}"));
-        }
-        if text.chars().count() > limits::PHONE_CHARS_MAX {
-            return Err(format!(
-                "has more than {} characters: {HOW}",
-                limits::PHONE_CHARS_MAX
-            ));
-        }
-        let mut key = String::with_capacity(limits::PHONE_DIGITS_MAX + 1);
-        for (place, character) in text.char_indices() {
-            match character {
-                '+' if place == 0 => key.push('+'),
-                '0'..='9' => key.push(character),
-                ' ' | '-' | '.' | '/' | '(' | ')' => {}
-                other => return Err(format!("has {other:?}, which no phone number has: {HOW}")),
-            }
-        }
-        let digits = key.trim_start_matches('+').len();
-        if !(limits::PHONE_DIGITS_MIN..=limits::PHONE_DIGITS_MAX).contains(&digits) {
-            return Err(format!("has {digits} digits: {HOW}"));
-        }
-        if key.starts_with("+0") {
-            return Err(format!("has a country code that begins with 0: {HOW}"));
-        }
-        Ok(Phone {
-            given: text.to_owned(),
-            key,
-        })
-    }
-}
-
-/// An e-mail address. Letters of either case are the same address.
-#[derive(Clone, Debug)]
-pub struct Email {
-    given: String,
-    key: String,
-}
-
-impl Email {
-    /// One that was read and judged before.
-    pub fn stored(given: String, key: String) -> Self {
-        Email { given, key }
-    }
-
-    /// As it was given.
-    pub fn as_str(&self) -> &str {
-        &self.given
-    }
-
-    /// In lower case.
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-}
-
-impl FromStr for Email {
-    type Err = String;
-
-    /// Judges what can be judged from the outside: whether mail arrives, only sending tells.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let refused = |why: &str| {
-            Err(format!(
-                "is not an e-mail address ({why}): write e.g. \"ada@example.org\""
-            ))
-        };
-        if text.is_empty() {
-            return refused("it is empty; null takes it away");
-        }
-        if text.len() > limits::EMAIL_BYTES_MAX {
-            return refused("it is longer than 254 bytes");
-        }
-        if text
-            .chars()
-            .any(|c| c.is_control() || c.is_whitespace() || "<>,;:\"()[]\\".contains(c))
-        {
-            return refused("it has a character that no address has");
-        }
-        let Some((local, domain)) = text.split_once('@') else {
-            return refused("it has no @");
-        };
-        if domain.contains('@') {
-            return refused("it has more than one @");
-        }
-        if local.is_empty() || local.len() > limits::EMAIL_LOCAL_BYTES_MAX {
-            return refused("before the @ stand 1 to 64 characters");
-        }
-        if local.starts_with('.') || local.ends_with('.') || local.contains("..") {
-            return refused("it has a dot where none may be");
-        }
-        let label_is_good = |label: &str| {
-            !label.is_empty()
-                && label.len() <= 63
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.chars().all(|c| c.is_alphanumeric() || c == '-')
-        };
-        if !domain.split('.').all(label_is_good) {
-            return refused("after the @ stands a domain such as example.org");
-        }
-        Ok(Email {
-            given: text.to_owned(),
-            key: name_key(text),
-        })
-    }
-}
-
-macro_rules! text_json {
-    ($name:ident) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?
-                    .parse()
-                    .map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-
-text_json!(Phone);
-text_json!(Email);
-text_json!(Tag);
-
-impl PartialEq for Phone {
-    fn eq(&self, other: &Self) -> bool {
-        self.given == other.given
-    }
-}
-
-impl PartialEq for Email {
-    fn eq(&self, other: &Self) -> bool {
-        self.given == other.given
-    }
-}
-
-/// A word that contacts are grouped by, compared as it is written.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag(String);
-
-impl Tag {
-    /// One that was read and judged before.
-    pub fn stored(text: String) -> Self {
-        Tag(text)
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Tag {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let chars = text.chars().count();
-        if !(1..=limits::TAG_CHARS_MAX).contains(&chars) {
-            return Err(format!(
-                "has {chars} characters: a tag has 1 to {}",
-                limits::TAG_CHARS_MAX
-            ));
-        }
-        if text.chars().any(|c| c.is_control() || c == ',') {
-            return Err(
-                "has a comma or a control character, which separate tags elsewhere".to_owned(),
-            );
-        }
-        Ok(Tag(text.to_owned()))
-    }
 }
 
 /// The form of a name by which lists sort and searches compare. Each letter is lowered for itself,

@@ -329,7 +329,7 @@ pub fn given_text(text: &str) -> Field<String> {
 mod tests {
     use super::*;
     use crate::Timestamp;
-    use crate::contact::no_attributes;
+    use crate::contact::attributes;
 
     fn contact(id: i64, phone: &str, email: Option<&str>) -> Contact {
         Contact {
@@ -338,7 +338,7 @@ mod tests {
             phone: phone.parse().unwrap(),
             email: email.map(|email| email.parse().unwrap()),
             tags: Vec::new(),
-            attributes: no_attributes(),
+            attributes: attributes::none(),
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
         }

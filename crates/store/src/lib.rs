@@ -11,6 +11,7 @@
 #[cfg(test)]
 pub mod conformance;
 pub mod contact_import;
+pub mod contact_list;
 pub mod error;
 pub mod observe;
 pub mod sqlite;
@@ -35,6 +36,7 @@ use autom8_model::{
 pub use contact_import::{
     ContactImport, FilePlace, IMPORT_SLICE_ROWS_MAX, ImportRehearsal, ImportSlice,
 };
+pub use contact_list::{ContactFilter, ContactPage, ContactPosition, ContactSort, ContactSortKey};
 pub use error::StoreError;
 pub use observe::{Statement, StoreObserver};
 pub use write::{Idempotency, IdempotencyKey, RememberedAnswer, StoredAnswer, Write};
@@ -272,53 +274,6 @@ pub struct StoreInfo {
     pub durability: &'static str,
     pub path: Option<PathBuf>,
     pub schema_version: i64,
-}
-
-/// Which contacts a list shows, and in which order.
-#[derive(Clone, Debug, Default)]
-pub struct ContactFilter {
-    /// The beginning of a name, e-mail or phone; letters of either case are the same.
-    pub query: Option<String>,
-    pub tag: Option<String>,
-    pub sort: ContactSort,
-    pub descending: bool,
-    /// Only contacts behind this position: the cursor.
-    pub after: Option<ContactPosition>,
-    /// Contacts to skip from there.
-    pub offset: usize,
-    pub limit: usize,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum ContactSort {
-    #[default]
-    Id,
-    Name,
-    CreatedAt,
-    UpdatedAt,
-}
-
-/// A place in a sorted list; contacts that sort alike are told apart by their ids.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ContactPosition {
-    pub key: ContactSortKey,
-    pub id: ContactId,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum ContactSortKey {
-    Id,
-    /// As [`autom8_model::contact::name_key`] makes it.
-    Name(String),
-    /// Of creation or of the last change.
-    Time(Timestamp),
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct ContactPage {
-    pub contacts: Vec<Contact>,
-    /// Where the next page starts, if there may be more.
-    pub next: Option<ContactPosition>,
 }
 
 /// A key to create. The secret itself never reaches the store.

@@ -204,7 +204,14 @@ fn the_json_of_a_contact_is_that_of_the_contract() {
 
 #[test]
 fn the_beginning_of_a_name_in_any_case_is_the_beginning_of_its_key() {
-    for name in ["Ada Lovelace", "ΟΔΥΣΣΕΥΣ", "Straße", "İstanbul", "ÉMILE", "李小龍"] {
+    for name in [
+        "Ada Lovelace",
+        "ΟΔΥΣΣΕΥΣ",
+        "Straße",
+        "İstanbul",
+        "ÉMILE",
+        "李小龍",
+    ] {
         let chars: Vec<char> = name.chars().collect();
         for length in 0..=chars.len() {
             let beginning: String = chars[..length].iter().collect();
