@@ -181,3 +181,7 @@ fn written(value: &impl Serialize, bytes: usize) -> Result<Bytes, ApiProblem> {
     // What is kept is not to hold more than it shows.
     Ok(Bytes::from(body.into_boxed_slice()))
 }
+
+#[cfg(test)]
+#[path = "contact_cache_tests.rs"]
+mod tests;

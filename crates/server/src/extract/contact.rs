@@ -59,7 +59,9 @@ fn read(text: &[u8]) -> Result<Read, Fault> {
             "tags" => fields.tags = tags(scanner, &mut faults)?,
             "attributes" => fields.attributes = attributes(scanner, &mut faults)?,
             // A contact that was read can be sent back.
-            known if Contact::READ_ONLY_FIELDS.contains(&known) => drop(scanner.value()?),
+            known if Contact::READ_ONLY_FIELDS.contains(&known) => {
+                scanner.value()?;
+            }
             unknown => {
                 let fault = scanner.refused(unknown_field(unknown, &Contact::FIELDS));
                 faults.pass_over(scanner, fault)?;

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
@@ -145,6 +145,38 @@ impl Bench {
     pub(crate) async fn create(&self, name: &str, fields: &str) {
         let body = format!(r#"{{"name":"{name}",{fields}}}"#);
         self.post("/api/v1/tasks", &body).await.expect(201);
+    }
+
+    /// Posts a line of JSON for each thing.
+    pub(crate) async fn lines(&self, path: &str, body: &str) -> Answer {
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/x-ndjson")
+            .body(Body::from(body.to_owned()))
+            .unwrap();
+        self.send_request(request).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &str) -> Answer {
+        self.send("PUT", path, Some(body)).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &str) -> Answer {
+        self.send("PATCH", path, Some(body)).await
+    }
+
+    /// Creates a contact.
+    pub(crate) async fn contact(&self, body: &Value) -> Value {
+        self.post("/api/v1/contacts", &body.to_string())
+            .await
+            .expect(201)
+    }
+
+    /// As many contacts, in the order of their names `c00`, `c01`, ….
+    pub(crate) async fn contacts(&self, count: usize) {
+        let contact = |n| json!({"name": format!("c{n:02}"), "phone": format!("+4420794{n:05}")});
+        let all: Vec<Value> = (0..count).map(contact).collect();
+        let body = json!(all).to_string();
+        self.post("/api/v1/contacts/batch", &body).await.expect(200);
     }
 
     /// The run once it has ended.
