@@ -33,8 +33,8 @@ const KEY: &str = "key";
 /// An endpoint with what it takes and answers.
 #[derive(Clone, Copy)]
 pub(super) struct Described {
-    pub endpoint: &'static Endpoint,
-    pub operation: &'static Operation,
+    pub(super) endpoint: &'static Endpoint,
+    pub(super) operation: &'static Operation,
 }
 
 pub(super) fn operations() -> &'static [Operation] {

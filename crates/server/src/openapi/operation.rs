@@ -13,19 +13,19 @@ pub(super) type Named = Vec<(String, RefOr<Schema>)>;
 /// One endpoint. Its summary, noun and access are those of [`crate::endpoints`].
 #[derive(Clone)]
 pub(super) struct Operation {
-    pub method: &'static str,
-    pub path: &'static str,
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
     /// The name that generated clients give it.
-    pub id: &'static str,
+    pub(super) id: &'static str,
     /// What the summary leaves out.
-    pub description: &'static str,
-    pub parameters: Vec<Parameter>,
-    pub body: Option<Body>,
-    pub answers: Vec<Answer>,
-    pub refusals: Vec<Refusal>,
+    pub(super) description: &'static str,
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) body: Option<Body>,
+    pub(super) answers: Vec<Answer>,
+    pub(super) refusals: Vec<Refusal>,
     /// Whether a write is done once however often it is sent under one `Idempotency-Key`.
-    pub is_repeatable: bool,
-    pub schemas: Named,
+    pub(super) is_repeatable: bool,
+    pub(super) schemas: Named,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,34 +37,34 @@ pub(super) enum Place {
 
 #[derive(Clone)]
 pub(super) struct Parameter {
-    pub name: &'static str,
-    pub place: Place,
-    pub description: &'static str,
-    pub schema: RefOr<Schema>,
+    pub(super) name: &'static str,
+    pub(super) place: Place,
+    pub(super) description: &'static str,
+    pub(super) schema: RefOr<Schema>,
     /// What stands there in examples; every parameter in a path has one.
-    pub example: Option<&'static str>,
+    pub(super) example: Option<&'static str>,
 }
 
 #[derive(Clone)]
 pub(super) struct Body {
-    pub content_type: &'static str,
-    pub required: bool,
-    pub schema: RefOr<Schema>,
+    pub(super) content_type: &'static str,
+    pub(super) required: bool,
+    pub(super) schema: RefOr<Schema>,
     /// Works as it stands.
-    pub example: &'static str,
+    pub(super) example: &'static str,
     /// Other content types, each with its schema.
-    pub others: Vec<(&'static str, RefOr<Schema>)>,
+    pub(super) others: Vec<(&'static str, RefOr<Schema>)>,
 }
 
 /// An answer that is not a refusal.
 #[derive(Clone)]
 pub(super) struct Answer {
-    pub status: u16,
-    pub description: &'static str,
+    pub(super) status: u16,
+    pub(super) description: &'static str,
     /// Content types, each with its schema.
-    pub content: Vec<(&'static str, RefOr<Schema>)>,
+    pub(super) content: Vec<(&'static str, RefOr<Schema>)>,
     /// Names of headers, as in the document's components.
-    pub headers: Vec<&'static str>,
+    pub(super) headers: Vec<&'static str>,
 }
 
 pub(super) const JSON: &str = "application/json";
@@ -105,24 +105,24 @@ fn operation(method: &'static str, path: &'static str, id: &'static str) -> Oper
 }
 
 impl Operation {
-    pub fn describe(mut self, description: &'static str) -> Self {
+    pub(super) fn describe(mut self, description: &'static str) -> Self {
         self.description = description;
         self
     }
 
-    pub fn takes(mut self, parameter: Parameter) -> Self {
+    pub(super) fn takes(mut self, parameter: Parameter) -> Self {
         self.parameters.push(parameter);
         self
     }
 
     /// Takes a JSON body.
-    pub fn body<T: ToSchema>(self, example: &'static str) -> Self {
+    pub(super) fn body<T: ToSchema>(self, example: &'static str) -> Self {
         let schema = Ref::from_schema_name(T::name()).into();
         self.with::<T>().body_as(JSON, schema, example)
     }
 
     /// Takes a JSON body, or none at all.
-    pub fn optional_body<T: ToSchema>(self, example: &'static str) -> Self {
+    pub(super) fn optional_body<T: ToSchema>(self, example: &'static str) -> Self {
         let mut operation = self.body::<T>(example);
         if let Some(body) = &mut operation.body {
             body.required = false;
@@ -130,7 +130,7 @@ impl Operation {
         operation
     }
 
-    pub fn body_as(
+    pub(super) fn body_as(
         mut self,
         content_type: &'static str,
         schema: RefOr<Schema>,
@@ -147,7 +147,7 @@ impl Operation {
     }
 
     /// The body comes in this form, too.
-    pub fn or_body_as(mut self, content_type: &'static str, schema: RefOr<Schema>) -> Self {
+    pub(super) fn or_body_as(mut self, content_type: &'static str, schema: RefOr<Schema>) -> Self {
         if let Some(body) = &mut self.body {
             body.others.push((content_type, schema));
         }
@@ -155,14 +155,18 @@ impl Operation {
     }
 
     /// Answers JSON.
-    pub fn answers<T: ToSchema>(self, status: StatusCode, description: &'static str) -> Self {
+    pub(super) fn answers<T: ToSchema>(
+        self,
+        status: StatusCode,
+        description: &'static str,
+    ) -> Self {
         let schema = Ref::from_schema_name(T::name()).into();
         self.with::<T>()
             .answers_as(status, description, JSON, schema)
     }
 
     /// Answers without a body.
-    pub fn answers_nothing(mut self, status: StatusCode, description: &'static str) -> Self {
+    pub(super) fn answers_nothing(mut self, status: StatusCode, description: &'static str) -> Self {
         self.answers.push(Answer {
             status: status.as_u16(),
             description,
@@ -172,7 +176,7 @@ impl Operation {
         self
     }
 
-    pub fn answers_as(
+    pub(super) fn answers_as(
         mut self,
         status: StatusCode,
         description: &'static str,
@@ -189,7 +193,7 @@ impl Operation {
     }
 
     /// The last answer comes in this form, too.
-    pub fn or_as(mut self, content_type: &'static str, schema: RefOr<Schema>) -> Self {
+    pub(super) fn or_as(mut self, content_type: &'static str, schema: RefOr<Schema>) -> Self {
         if let Some(answer) = self.answers.last_mut() {
             answer.content.push((content_type, schema));
         }
@@ -197,26 +201,26 @@ impl Operation {
     }
 
     /// The last answer has this header.
-    pub fn with_header(mut self, name: &'static str) -> Self {
+    pub(super) fn with_header(mut self, name: &'static str) -> Self {
         if let Some(answer) = self.answers.last_mut() {
             answer.headers.push(name);
         }
         self
     }
 
-    pub fn refuses(mut self, refusals: &[Refusal]) -> Self {
+    pub(super) fn refuses(mut self, refusals: &[Refusal]) -> Self {
         self.refusals.extend(refusals);
         self
     }
 
     /// Looks at no `Idempotency-Key`.
-    pub fn unrepeatable(mut self) -> Self {
+    pub(super) fn unrepeatable(mut self) -> Self {
         self.is_repeatable = false;
         self
     }
 
     /// The same under another path.
-    pub fn also_at(&self, path: &'static str, id: &'static str) -> Self {
+    pub(super) fn also_at(&self, path: &'static str, id: &'static str) -> Self {
         Operation {
             path,
             id,
@@ -226,7 +230,7 @@ impl Operation {
     }
 
     /// Brings a schema that only another one refers to.
-    pub fn with<T: ToSchema>(mut self) -> Self {
+    pub(super) fn with<T: ToSchema>(mut self) -> Self {
         T::schemas(&mut self.schemas);
         self.schemas.push((T::name().into_owned(), T::schema()));
         self
