@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod cli;
+mod contact_import;
 mod docs;
 mod guide_commands;
 mod guide_targets;
