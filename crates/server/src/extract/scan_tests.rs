@@ -45,7 +45,7 @@ fn what_is_not_json_is_refused_with_its_place() {
             "/a/1/b",
             "is not UTF-8 at byte 14",
         ),
-        (b"{\"a\":1,\"a\":\"\xff", "/", "is not UTF-8 at byte 12"),
+        (b"{\"a\":1,\"a\":\"\xff", "/a", "is not UTF-8 at byte 12"),
         (b"\xed\xa0\x80", "/", "is not UTF-8 at byte 0"),
         ("{\"a\": é}".as_bytes(), "/a", "found 'é'"),
     ] {

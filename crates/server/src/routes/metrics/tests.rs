@@ -157,7 +157,10 @@ async fn what_the_server_did_shows_in_the_next_sample() {
         .post("/api/v1/performance/cache/clear", "")
         .await
         .expect(200);
-    assert_eq!(cleared, serde_json::json!({"cleared": []}));
+    assert_eq!(
+        cleared,
+        serde_json::json!({"cleared": ["contact", "contact_list"]})
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
