@@ -76,11 +76,12 @@ fn metrics() {
     tell("docs/reference/metrics.md");
 }
 
-const TOLD: [&str; 9] = [
+const TOLD: [&str; 10] = [
     "README.md",
     "docs/guides/contacts.md",
     "docs/guides/first-automation.md",
     "docs/guides/from-crontab.md",
+    "docs/guides/importing-contacts.md",
     "docs/guides/schedules.md",
     "docs/operations/backup-and-restore.md",
     "docs/operations/running.md",
