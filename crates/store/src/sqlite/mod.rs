@@ -241,13 +241,8 @@ impl SqliteStore {
         target: impl FnOnce(&T) -> String + Send + 'static,
         run: impl FnOnce(&mut Writer, &mut Group) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
-        self.operate(statement, move |writer, group| {
-            writer.refuse_repeated(&write)?;
-            let made = run(writer, group)?;
-            writer.note(write, action, target, &made, group)?;
-            Ok(made)
-        })
-        .await
+        self.operate(statement, noted(write, action, target, run))
+            .await
     }
 
     async fn ask<T>(
@@ -325,6 +320,21 @@ impl SqliteStore {
             lease.input = found.remove(&lease.claimed.run).map(RunInput::Read);
         }
         Ok(())
+    }
+}
+
+/// An operation with what is kept of it: refused if it was done before, and noted in the end.
+fn noted<T>(
+    write: Write<T>,
+    action: AuditAction,
+    target: impl FnOnce(&T) -> String + Send,
+    run: impl FnOnce(&mut Writer, &mut Group) -> Result<T, Failure> + Send,
+) -> impl FnOnce(&mut Writer, &mut Group) -> Result<T, Failure> + Send {
+    move |writer, group| {
+        writer.refuse_repeated(&write)?;
+        let made = run(writer, group)?;
+        writer.note(write, action, target, &made, group)?;
+        Ok(made)
     }
 }
 

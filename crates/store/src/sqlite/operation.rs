@@ -9,6 +9,9 @@ use crate::{Result, StoreError};
 /// not at all. See [`Operation`], its one implementation.
 pub(crate) trait SmallWrite: Send {
     fn apply(&mut self, writer: &mut Writer, group: &mut Group) -> Result<(), Failure>;
+    /// Whether it refuses before it has changed anything: it then needs no savepoint, for which
+    /// SQLite copies every page that the operation is the first to touch.
+    fn refuses_first(&self) -> bool;
     fn answer(self: Box<Self>, outcome: Result<()>);
 }
 
@@ -18,6 +21,7 @@ pub(crate) struct Operation<T, F> {
     run: Option<F>,
     made: Option<T>,
     reply: Reply<T>,
+    refuses_first: bool,
 }
 
 impl<T, F> Operation<T, F> {
@@ -26,6 +30,15 @@ impl<T, F> Operation<T, F> {
             run: Some(run),
             made: None,
             reply,
+            refuses_first: false,
+        }
+    }
+
+    /// One that changes nothing before it knows that nothing stands against it.
+    pub(crate) fn refusing_first(run: F, reply: Reply<T>) -> Self {
+        Operation {
+            refuses_first: true,
+            ..Self::new(run, reply)
         }
     }
 }
@@ -40,6 +53,10 @@ where
             self.made = Some(run(writer, group)?);
         }
         Ok(())
+    }
+
+    fn refuses_first(&self) -> bool {
+        self.refuses_first
     }
 
     fn answer(self: Box<Self>, outcome: Result<()>) {

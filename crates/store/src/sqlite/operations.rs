@@ -14,10 +14,11 @@ use tokio::sync::oneshot;
 
 use super::claims::{Granted, LiveClaim, PendingClaim};
 use super::inbox::{Command, PendingDeletion, PendingFinish};
+use super::operation::Operation;
 use super::runs::PendingEnqueue;
 use super::{
     FINISHES_MAX, PACK_INLINE_BYTES_MAX, SqliteStore, backup, contact_imports, contact_lists,
-    contacts, fires, leases, lists, notes, pack, reads, writer_gone,
+    contacts, fires, leases, lists, noted, notes, pack, reads, writer_gone,
 };
 use crate::{
     Attempt, AttemptLog, BackupReport, Cancelled, Claim, ContactFilter, ContactImport, ContactPage,
@@ -46,13 +47,14 @@ impl Store for SqliteStore {
 
     async fn create_contact(&self, draft: ContactDraft, write: Write<Contact>) -> Result<Contact> {
         let target = |contact: &Contact| contact.id.to_string();
-        self.operate_for(
-            Statement::ContactCreate,
-            write,
-            AuditAction::ContactCreate,
-            target,
-            |writer, group| writer.create_contact(draft, group),
-        )
+        let action = AuditAction::ContactCreate;
+        let create = noted(write, action, target, |writer, group| {
+            writer.create_contact(draft, group)
+        });
+        // A phone or an e-mail that is taken refuses the first of its rows.
+        self.ask(Statement::ContactCreate, |reply| {
+            Command::Small(Box::new(Operation::refusing_first(create, reply)))
+        })
         .await
     }
 

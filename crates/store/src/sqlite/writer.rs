@@ -175,42 +175,47 @@ impl Writer {
         self.grant_claims(group)
     }
 
-    /// One operation in a savepoint of its own: its refusal leaves no trace, and its neighbours
-    /// in the group alone.
+    /// One operation: its refusal leaves no trace, and its neighbours in the group alone.
     fn apply(&mut self, group: &mut Group, mut write: Box<dyn SmallWrite>) -> SqlResult<()> {
-        self.connection
-            .prepare_cached("SAVEPOINT operation")?
-            .execute([])?;
-        let outcome = write.apply(self, group);
-        let answer = match outcome {
+        let guarded = !write.refuses_first();
+        if guarded {
+            self.savepoint("SAVEPOINT operation")?;
+        }
+        let outcome = match write.apply(self, group) {
             Ok(()) => {
                 group.rows += 1;
                 Ok(())
             }
-            Err(Failure::Sql(error)) if condemns_group(&error) => {
+            // Without a savepoint there is no telling what was done before.
+            Err(Failure::Sql(error)) if !guarded || condemns_group(&error) => {
                 let answer = self.store_error(&error);
                 write.answer(Err(answer));
                 return Err(error);
             }
             Err(failure) => {
-                self.connection
-                    .prepare_cached("ROLLBACK TO operation")?
-                    .execute([])?;
+                if guarded {
+                    self.savepoint("ROLLBACK TO operation")?;
+                }
                 Err(match failure {
                     Failure::Refused(error) => error,
                     Failure::Sql(error) => self.store_error(&error),
                 })
             }
         };
-        self.connection
-            .prepare_cached("RELEASE operation")?
-            .execute([])?;
+        if guarded {
+            self.savepoint("RELEASE operation")?;
+        }
         group.answer(move |failed| {
             write.answer(match failed {
                 Some(error) => Err(error.clone()),
-                None => answer,
+                None => outcome,
             });
         });
+        Ok(())
+    }
+
+    fn savepoint(&self, sql: &'static str) -> SqlResult<()> {
+        self.connection.prepare_cached(sql)?.execute([])?;
         Ok(())
     }
 
