@@ -63,10 +63,11 @@ pub const API_KEY_NAME_CHARS_MAX: usize = 64;
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 /// How long an answer is kept for a repeated `Idempotency-Key`…
 pub const IDEMPOTENCY_AGE_MAX: Duration = Duration::from_secs(86_400);
-/// …and how many answers, whichever comes first.
+/// …how many answers…
 pub const IDEMPOTENCY_ANSWERS_MAX: i64 = 1_000_000;
-/// An answer that is kept: a batch of contacts answers about 60 bytes an item.
-pub const IDEMPOTENCY_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// …and how much their bodies take, whichever comes first. A contact answers some 300 bytes, a batch
+/// of 10,000 over a megabyte where items are refused.
+pub const IDEMPOTENCY_BYTES_MAX: i64 = 256 * 1024 * 1024;
 /// Entries of the audit log that are kept, beside their age.
 pub const AUDIT_ENTRIES_MAX: i64 = 5_000_000;
 

@@ -49,16 +49,18 @@ CREATE TABLE api_keys (
     last_used_at   INTEGER
 ) STRICT;
 
--- Answers that a repeated request is given again, oldest first by id. The body comes last: what
--- is old is told without reading it.
+-- Answers that a repeated request is given again, oldest first by id. `bytes_before` adds up the
+-- bodies of those that came before, forgotten ones included, so that what all of them take is one
+-- subtraction. The body comes last: what is old is told without reading it.
 CREATE TABLE idempotency (
-    id          INTEGER PRIMARY KEY,
-    key         BLOB NOT NULL UNIQUE,
-    created_at  INTEGER NOT NULL,
-    fingerprint BLOB NOT NULL,
-    status      INTEGER NOT NULL,
-    location    TEXT,
-    body        BLOB NOT NULL
+    id           INTEGER PRIMARY KEY,
+    key          BLOB NOT NULL UNIQUE,
+    created_at   INTEGER NOT NULL,
+    bytes_before INTEGER NOT NULL,
+    fingerprint  BLOB NOT NULL,
+    status       INTEGER NOT NULL,
+    location     TEXT,
+    body         BLOB NOT NULL
 ) STRICT;
 
 CREATE TABLE audit_log (

@@ -64,19 +64,8 @@ impl Writer {
         }
         if let Some(idempotency) = idempotency {
             let answer = (idempotency.answer)(made);
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO idempotency (key, fingerprint, status, location, body, created_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                )?
-                .execute((
-                    idempotency.key.0,
-                    idempotency.fingerprint,
-                    answer.status,
-                    answer.location,
-                    answer.body,
-                    group.now.as_micros(),
-                ))?;
+            let marked = (&idempotency.key, &idempotency.fingerprint);
+            keep(&self.connection, marked, &answer, group.now, ROOM)?;
             group.rows += 1;
         }
         Ok(())
@@ -134,6 +123,68 @@ fn drop_oldest(
         ))?
         .execute((kept.since.as_micros(), kept.rows_max, step_max))?;
     Ok(dropped as u64)
+}
+
+/// What all kept answers may take.
+#[derive(Clone, Copy)]
+struct Room {
+    rows_max: i64,
+    bytes_max: i64,
+}
+
+const ROOM: Room = Room {
+    rows_max: limits::IDEMPOTENCY_ANSWERS_MAX,
+    bytes_max: limits::IDEMPOTENCY_BYTES_MAX,
+};
+
+/// Keeps an answer, and lets the oldest go for which there is no room any more: whoever calls as
+/// fast as the limit allows fills gigabytes before the next pruning.
+fn keep(
+    connection: &Connection,
+    (key, fingerprint): (&IdempotencyKey, &[u8; 32]),
+    answer: &StoredAnswer,
+    now: Timestamp,
+    room: Room,
+) -> SqlResult<()> {
+    let bytes_before: i64 = connection
+        .prepare_cached(
+            "SELECT bytes_before + length(body) FROM idempotency ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row([], |row| row.get(0))
+        .optional()?
+        .unwrap_or(0);
+    connection
+        .prepare_cached(
+            "INSERT INTO idempotency
+                 (key, created_at, bytes_before, fingerprint, status, location, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute((
+            key.0,
+            now.as_micros(),
+            bytes_before,
+            fingerprint,
+            answer.status,
+            &answer.location,
+            &answer.body,
+        ))?;
+    let bytes = i64::try_from(answer.body.len()).unwrap_or(i64::MAX);
+    // Both rise with the ids: the first that may stay is found from the oldest on.
+    connection
+        .prepare_cached(
+            "DELETE FROM idempotency WHERE id < max(
+                 ?1,
+                 (SELECT id FROM idempotency WHERE bytes_before >= ?2 OR id = ?3
+                  ORDER BY id LIMIT 1))",
+        )?
+        .execute((
+            connection.last_insert_rowid() - room.rows_max + 1,
+            bytes_before
+                .saturating_add(bytes)
+                .saturating_sub(room.bytes_max),
+            connection.last_insert_rowid(),
+        ))?;
+    Ok(())
 }
 
 /// The kept answer of a key.
@@ -209,8 +260,9 @@ mod tests {
         for (place, seconds) in seconds.into_iter().enumerate() {
             connection
                 .execute(
-                    "INSERT INTO idempotency (key, created_at, fingerprint, status, body)
-                     VALUES (?1, ?2, x'00', 201, x'')",
+                    "INSERT INTO idempotency
+                         (key, created_at, bytes_before, fingerprint, status, body)
+                     VALUES (?1, ?2, 0, x'00', 201, x'')",
                     (
                         place.to_be_bytes(),
                         Timestamp::from_seconds(seconds).as_micros(),
@@ -253,6 +305,46 @@ mod tests {
         assert!(drop_all(&connection, 0, 5, 100).is_empty());
         assert_eq!(drop_all(&connection, 100, 5, 2), [2, 2, 1]);
         assert!(drop_all(&connection, 100, 5, 2).is_empty());
+    }
+
+    /// Keeps an answer of so many bytes, and tells how many bytes each that is kept has.
+    fn kept_with(connection: &Connection, number: u8, bytes: usize, room: Room) -> Vec<i64> {
+        let answer = StoredAnswer {
+            status: 201,
+            location: None,
+            body: vec![b'x'; bytes],
+        };
+        let marked = (&IdempotencyKey([number; 32]), &[0; 32]);
+        keep(connection, marked, &answer, Timestamp::UNIX_EPOCH, room).unwrap();
+        let mut select = connection
+            .prepare("SELECT length(body) FROM idempotency ORDER BY id")
+            .unwrap();
+        let bytes = select.query_map([], |row| row.get(0)).unwrap();
+        bytes.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn each_answer_makes_room_for_itself_in_number_and_in_bytes() {
+        let connection = answers([]);
+        let room = Room {
+            rows_max: 4,
+            bytes_max: 100,
+        };
+        let keep = |number, bytes| kept_with(&connection, number, bytes, room);
+        assert_eq!(keep(1, 40), [40]);
+        assert_eq!(keep(2, 40), [40, 40]);
+        assert_eq!(keep(3, 20), [40, 40, 20], "full to the byte");
+        assert_eq!(keep(4, 1), [40, 20, 1]);
+        assert_eq!(keep(5, 1), [40, 20, 1, 1]);
+        assert_eq!(keep(6, 1), [20, 1, 1, 1]);
+        assert_eq!(keep(7, 90), [1, 1, 1, 90]);
+        assert_eq!(keep(8, 500), [500], "the newest is kept, whatever it takes");
+        assert_eq!(keep(9, 0), [0]);
+        // What time has dropped from the front has no part in the sum.
+        assert_eq!(keep(10, 60), [0, 60]);
+        assert_eq!(drop_all(&connection, 1, 1_000, 1_000), [2]);
+        assert_eq!(keep(11, 60), [60]);
+        assert_eq!(keep(12, 40), [60, 40]);
     }
 
     #[test]
