@@ -205,11 +205,8 @@ pub struct Holders {
 #[derive(Debug)]
 pub enum Verdict {
     Create(ContactDraft),
-    Update {
-        before: Contact,
-        /// As it will be, all but its time of change.
-        after: Contact,
-    },
+    /// The contact as it will be, all but its time of change.
+    Update(Contact),
     /// It is there, and stays as it is.
     Skip,
     Fail(RowFault),
@@ -239,10 +236,7 @@ pub fn judge(row: ImportRow, holders: Holders, rule: ImportRule) -> Verdict {
             match row.patch.apply(found) {
                 Err(invalid) => Verdict::Fail(RowFault::of_faults(vec![invalid])),
                 Ok(changed) if is_same(&changed, found) => Verdict::Skip,
-                Ok(after) => Verdict::Update {
-                    before: found.clone(),
-                    after,
-                },
+                Ok(changed) => Verdict::Update(changed),
             }
         }
     }
@@ -393,11 +387,8 @@ mod tests {
         };
         assert!(matches!(judged(OnDuplicate::Skip), Verdict::Skip));
         match judged(OnDuplicate::Update) {
-            Verdict::Update { before, after } => {
-                assert_eq!(
-                    (before.name.as_str(), after.name.as_str()),
-                    ("Ada", "Grace")
-                );
+            Verdict::Update(after) => {
+                assert_eq!(after.name, "Grace");
                 assert_eq!(after.id.0, 3);
                 assert_eq!(after.email.unwrap().as_str(), "g@example.org");
             }

@@ -74,7 +74,7 @@ impl Writer {
                     group.rows += 1;
                     outcome.counts.created += 1;
                 }
-                Verdict::Update { after, .. } => {
+                Verdict::Update(after) => {
                     let (id, patch) = (after.id, patch_to(after));
                     self.update_contact(id, &patch, group)?;
                     group.rows += 1;
@@ -319,7 +319,7 @@ impl Overlay {
                 })?;
                 outcome.counts.created += 1;
             }
-            Verdict::Update { after, .. } => {
+            Verdict::Update(after) => {
                 self.put(&after)?;
                 outcome.counts.updated += 1;
             }
