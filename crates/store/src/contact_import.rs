@@ -9,6 +9,10 @@ use crate::Result;
 /// Rows of one slice: some milliseconds of the writer, so that nobody's small write waits longer.
 pub const IMPORT_SLICE_ROWS_MAX: usize = 250;
 
+/// Failures that an import tells, beside those of the slice that reaches it; the others are only
+/// counted. A row of two bytes has a reason of seventy, and the file of a wrong export is all such.
+pub const IMPORT_FAILURES_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
 /// A place in an import's file, between two rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FilePlace {
@@ -51,11 +55,17 @@ impl ContactImport {
     pub fn followed_by(&self, slice: SliceOutcome, to: FilePlace, done: bool) -> Self {
         let mut counts = self.counts;
         counts.add(&slice.counts);
+        let failures_bytes = self.failures_bytes + self.last_failures.len() as u64;
+        let is_full = failures_bytes >= IMPORT_FAILURES_BYTES_MAX;
         ContactImport {
             place: to,
             counts,
-            failures_bytes: self.failures_bytes + self.last_failures.len() as u64,
-            last_failures: slice.failures,
+            failures_bytes,
+            last_failures: if is_full {
+                String::new()
+            } else {
+                slice.failures
+            },
             done,
         }
     }
@@ -85,4 +95,41 @@ impl SliceOutcome {
 pub trait ImportRehearsal: Send {
     /// As [`crate::Store::import_contacts`], in memory: a rehearsal that is dropped begins anew.
     async fn apply(&mut self, slice: ImportSlice) -> Result<ContactImport>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_told_up_to_a_bound_and_counted_beyond_it() {
+        let failed = || {
+            let mut slice = SliceOutcome::default();
+            slice.fail(&RowFailure {
+                line: 2,
+                field: None,
+                error: "has 1 fields, the header has 2".to_owned(),
+            });
+            slice
+        };
+        let next =
+            |import: &ContactImport| import.followed_by(failed(), FilePlace::default(), false);
+        let line = next(&ContactImport::default()).last_failures;
+        assert!(line.ends_with("}\n"), "{line}");
+        let nearly_full = ContactImport {
+            failures_bytes: IMPORT_FAILURES_BYTES_MAX - line.len() as u64 - 1,
+            last_failures: line.clone(),
+            ..ContactImport::default()
+        };
+        let told = next(&nearly_full);
+        assert_eq!(told.last_failures, line);
+        let counted = next(&told);
+        assert_eq!(counted.last_failures, "");
+        assert_eq!(counted.counts.failed, 2);
+        // Once full it stays so, or the file would tell of some rows and pass over others.
+        let later = next(&counted);
+        assert_eq!(later.last_failures, "");
+        assert_eq!(later.failures_bytes, counted.failures_bytes);
+        assert!(later.failures_bytes < IMPORT_FAILURES_BYTES_MAX + line.len() as u64);
+    }
 }
