@@ -112,6 +112,8 @@ pub struct RowFault {
 
 /// Characters of one row's reason: a row may have fifty bad tags, and nobody reads that far.
 const ERROR_CHARS_MAX: usize = 300;
+/// Characters of the name of its field: that of a column may be as long as a row.
+const FIELD_CHARS_MAX: usize = 100;
 
 impl RowFault {
     pub fn of_row(error: impl Into<String>) -> Self {
@@ -146,15 +148,18 @@ impl RowFault {
     }
 
     pub fn at(self, line: u64) -> RowFailure {
-        let error = match self.error.char_indices().nth(ERROR_CHARS_MAX) {
-            None => self.error,
-            Some((end, _)) => format!("{}…", self.error.get(..end).unwrap_or_default()),
-        };
         RowFailure {
             line,
-            field: self.field,
-            error,
+            field: self.field.map(|field| shortened(field, FIELD_CHARS_MAX)),
+            error: shortened(self.error, ERROR_CHARS_MAX),
         }
+    }
+}
+
+fn shortened(text: String, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        None => text,
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }
 }
 
@@ -357,6 +362,16 @@ mod tests {
             Verdict::Fail(fault) => fault,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_failure_is_short_whatever_the_row_and_its_columns_are() {
+        let failure = RowFault::of_field("ö".repeat(70_000), "ü".repeat(70_000)).at(7);
+        assert_eq!(failure.field.unwrap(), "ö".repeat(100) + "…");
+        assert_eq!(failure.error, "ü".repeat(300) + "…");
+        let short = RowFault::of_field("ö".repeat(100), "ü".repeat(300)).at(7);
+        assert_eq!(short.field.unwrap(), "ö".repeat(100));
+        assert_eq!(short.error, "ü".repeat(300));
     }
 
     #[test]
