@@ -2,8 +2,8 @@
 //!
 //! [`request_id`] → recorder starts ([`recorder`]) → [`host_guard`] → [`lanes`] (load shedding) →
 //! whose address ([`client_address`]) and which key ([`credentials`]) → [`rate_limit`] → what the
-//! key may do → [`body_limit`] → [`idempotency`] → handler with its [`caller`], panics caught → problems completed →
-//! [`answer_headers`] → recorder ends.
+//! key may do → [`body_limit`] → [`idempotency`] → handler with its [`caller`], panics caught →
+//! problems completed, [`stream_guard`] → [`answer_headers`] → recorder ends.
 //!
 //! One hand-written layer calls the parts, and each part is a plain function or guard in its own
 //! file: a tower of boxed layers costs an allocation and a virtual call for each part and request.
@@ -24,6 +24,7 @@ mod limit_tests;
 pub mod rate_limit;
 pub mod recorder;
 pub mod request_id;
+mod stream_guard;
 #[cfg(test)]
 mod tests;
 
@@ -38,7 +39,7 @@ use autom8_api::problem::{CONTENT_TYPE, Problem, ProblemCode};
 use autom8_config::Network;
 use autom8_model::Clock;
 use axum::extract::{MatchedPath, Request};
-use axum::http::header;
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use axum::routing::future::RouteFuture;
@@ -112,6 +113,11 @@ impl tower::Service<Request> for EdgeService {
         let recording = Recording::start(edge, request.method(), template);
         let request_id = RequestId::of(request.headers(), edge.clock.as_ref());
         let mut charge = None;
+        // Of a read, which may become a stream.
+        let shown = match request.method().is_safe() {
+            true => request.headers().get(header::AUTHORIZATION).cloned(),
+            false => None,
+        };
         let (answer, pass) = match edge.admit(&request, &recording, &mut charge) {
             Err(refused) => (Answer::Refused(Some(*refused)), None),
             Ok(admitted) => {
@@ -148,6 +154,7 @@ impl tower::Service<Request> for EdgeService {
             recording,
             request_id: Some(request_id),
             charge,
+            shown,
             answer,
             _pass: pass,
         }
@@ -316,6 +323,7 @@ pub struct EdgeFuture {
     recording: Recording,
     request_id: Option<RequestId>,
     charge: Option<Charge>,
+    shown: Option<HeaderValue>,
     answer: Answer,
     _pass: Option<Pass>,
 }
@@ -346,6 +354,8 @@ impl Future for EdgeFuture {
         let Some(request_id) = this.request_id.take() else {
             return Poll::Ready(Ok(response));
         };
+        let access = this.recording.traits().access;
+        let response = stream_guard::guarded(response, &this.edge, access, this.shown.take());
         Poll::Ready(Ok(this.edge.complete(
             response,
             &mut this.recording,
