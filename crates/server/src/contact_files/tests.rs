@@ -277,6 +277,24 @@ fn what_is_written_is_read_back_to_the_letter() {
 }
 
 #[test]
+fn attributes_that_came_on_several_lines_leave_on_one() {
+    let pretty = "{\r\n  \"n\": 1.10,\n  \"list\": [1,\r 2],\n  \"text\": \"a\\nb\"\n}";
+    let contacts = [
+        contact(1, "Ada", vec![], pretty),
+        contact(3, "Grace", vec![], "{}"),
+    ];
+    let bytes = written(&contacts, FileFormat::Ndjson);
+    assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 2);
+    let rows = ndjson(&bytes);
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    let on_one_line = pretty.replace(['\r', '\n'], " ");
+    assert_eq!(draft(&rows[0]).attributes.get(), on_one_line);
+    // A cell may have several.
+    let rows = csv(written(&contacts, FileFormat::Csv));
+    assert_eq!(draft(&rows[0]).attributes.get(), pretty);
+}
+
+#[test]
 fn no_cell_but_a_phone_begins_like_a_formula() {
     let contacts = [contact(2, "=cmd|' /C calc'!A0", vec!["@SUM", "x"], "{}")];
     let bytes = written(&contacts, FileFormat::Csv);

@@ -1,4 +1,5 @@
-//! Contacts as a file that [`super::reader`] reads back to the letter.
+//! Contacts as a file that [`super::reader`] reads back to the letter, but for line ends between two
+//! attributes, which NDJSON cannot have.
 
 use std::io::{self, Write};
 
@@ -51,13 +52,20 @@ impl<W: Write> RowWriter<W> {
     pub fn write(&mut self, contact: &Contact) -> io::Result<()> {
         match &mut self.form {
             Form::JsonLines(output) => {
-                serde_json::to_writer(&mut *output, contact)?;
-                output.write_all(b"\n")
+                let mut line = serde_json::to_vec(contact)?;
+                // Attributes are as they came, on several lines maybe. What ends a line in JSON is
+                // between two of its parts, never within a text.
+                for byte in &mut line {
+                    if matches!(byte, b'\r' | b'\n') {
+                        *byte = b' ';
+                    }
+                }
+                line.push(b'\n');
+                output.write_all(&line)
             }
             Form::Csv(writer) => {
                 let id = contact.id.to_string();
                 let tags = tags(&contact.tags);
-                // A line break between two attributes is no data.
                 let record = [
                     id.as_str(),
                     &guarded(&contact.name),
