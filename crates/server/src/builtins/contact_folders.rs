@@ -131,18 +131,23 @@ impl ContactFolders {
         if imports.is_empty() && exports.is_empty() {
             return Ok(Removed::default());
         }
-        // After the files: one whose run is queued meanwhile is young.
-        let in_use = uploads_in_use(store).await?;
+        let is_left = |entry: &Entry| now.since(entry.changed_at) > LEFT_AFTER;
+        // After the files: one whose run is queued meanwhile is young. It takes a walk over all that
+        // waits, a million runs maybe, and mostly there is nothing to ask about.
+        let in_doubt = |entry: &Entry| is_left(entry) && !entry.name.ends_with(FAILURES);
+        let in_use = match imports.iter().any(in_doubt) {
+            true => uploads_in_use(store).await?,
+            false => HashSet::new(),
+        };
         let mut gone = Vec::new();
         let mut removed = Removed::default();
         for entry in imports {
-            let is_left = now.since(entry.changed_at) > LEFT_AFTER;
             if let Some(run) = entry.name.strip_suffix(FAILURES) {
                 if !is_kept(store, run).await? {
                     removed.failures += 1;
                     gone.push(self.imports.join(entry.name));
                 }
-            } else if is_left && !in_use.contains(&entry.name) {
+            } else if is_left(&entry) && !in_use.contains(&entry.name) {
                 removed.uploads += 1;
                 gone.push(self.imports.join(entry.name));
             }
@@ -150,7 +155,7 @@ impl ContactFolders {
         let mut kept = Vec::new();
         for entry in exports {
             if entry.name.starts_with(PARTIAL) {
-                if now.since(entry.changed_at) > LEFT_AFTER {
+                if is_left(&entry) {
                     gone.push(self.exports.join(entry.name));
                 }
             } else if let Some((run, _)) = entry.name.split_once('.') {
