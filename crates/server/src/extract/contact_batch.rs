@@ -254,7 +254,7 @@ mod tests {
                 "/1/name: expected a value",
             ),
             (
-                format!("[{{\"name\":\"\\u0000\"}},{{\"name\":}}]"),
+                r#"[{"name":"\u0000"},{"name":}]"#.to_owned(),
                 Form::Array,
                 "is not JSON",
             ),

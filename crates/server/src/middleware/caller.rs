@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use autom8_model::{ApiKey, Author, KeyId, Scope};
-use autom8_store::Write;
 
 use super::request_id::RequestId;
 
@@ -53,11 +52,6 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A write by this caller, without a key to repeat it by.
-    pub fn write<T>(&self) -> Write<T> {
-        Write::by(self.author())
-    }
-
     /// For the audit log.
     pub fn author(&self) -> Author {
         Author {

@@ -50,7 +50,13 @@ pub struct Mark {
 /// Keys of requests that are under way in this process, and where their answers are kept.
 pub struct Repeats {
     store: Arc<dyn Store>,
-    under_way: Mutex<HashMap<IdempotencyKey, ([u8; 32], watch::Receiver<()>)>>,
+    under_way: Mutex<HashMap<IdempotencyKey, First>>,
+}
+
+/// A request that others with its key wait for.
+struct First {
+    fingerprint: [u8; 32],
+    end: watch::Receiver<()>,
 }
 
 /// Holds a key until the answer is there, however that ends.
@@ -153,13 +159,17 @@ impl Repeats {
                     let mut under_way = self.under_way.lock();
                     match under_way.get(&mark.key) {
                         None => {
-                            under_way.insert(mark.key, (mark.fingerprint, end.clone()));
+                            let first = First {
+                                fingerprint: mark.fingerprint,
+                                end: end.clone(),
+                            };
+                            under_way.insert(mark.key, first);
                             return Ok(());
                         }
-                        Some((fingerprint, _)) if *fingerprint != mark.fingerprint => {
+                        Some(first) if first.fingerprint != mark.fingerprint => {
                             return Err(reused());
                         }
-                        Some((_, other)) => other.clone(),
+                        Some(first) => first.end.clone(),
                     }
                 };
                 // It ends by being dropped, which is an error here.

@@ -1,4 +1,5 @@
 use autom8_model::AuditAction;
+use autom8_store::Totals;
 use axum::body::Body;
 use axum::http::Request;
 use futures_util::future::join_all;
@@ -22,6 +23,7 @@ fn is_replayed(answer: &Answer) -> bool {
 }
 
 const TASK: &str = r#"{"name":"once","do":{"builtin":"noop"}}"#;
+const ADA: &str = r#"{"name":"Ada","phone":"5550100"}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_write_is_done_once_and_answered_alike() {
@@ -52,6 +54,16 @@ async fn every_write_is_done_once_and_answered_alike() {
             200,
         ),
         ("DELETE", "/api/v1/tasks/once", "", 200),
+        ("POST", "/api/v1/contacts", ADA, 201),
+        ("PUT", "/api/v1/contacts/1", r#"{"name":"Ada L."}"#, 200),
+        ("PATCH", "/api/v1/contacts/1", r#"{"tags":["vip"]}"#, 200),
+        ("DELETE", "/api/v1/contacts/1", "", 200),
+        (
+            "POST",
+            "/api/v1/contacts/batch",
+            r#"[{"name":"Grace","phone":"5550101"},{"name":"Grace"}]"#,
+            200,
+        ),
     ];
     for (place, (method, path, body, status)) in writes.into_iter().enumerate() {
         let key = format!("key-{place}");
@@ -72,7 +84,8 @@ async fn every_write_is_done_once_and_answered_alike() {
         assert_eq!(again.text(), first.text(), "{method} {path}");
         assert_eq!(again.headers.get("location"), first.headers.get("location"));
         let after = bench.state().store.totals();
-        assert_eq!((before.tasks, before.queued), (after.tasks, after.queued));
+        let counts = |totals: &Totals| (totals.tasks, totals.queued, totals.contacts);
+        assert_eq!(counts(&before), counts(&after));
         assert_eq!(
             bench
                 .state()
@@ -99,6 +112,11 @@ async fn every_write_is_done_once_and_answered_alike() {
             AuditAction::TaskResume,
             AuditAction::TaskPause,
             AuditAction::TaskDelete,
+            AuditAction::ContactCreate,
+            AuditAction::ContactUpdate,
+            AuditAction::ContactUpdate,
+            AuditAction::ContactDelete,
+            AuditAction::ContactBatch,
         ]
     );
     assert!(

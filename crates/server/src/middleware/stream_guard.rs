@@ -109,7 +109,9 @@ mod tests {
 
     /// The keys that are left.
     #[derive(Clone, Default)]
-    struct Ring(Arc<Mutex<Vec<(Secret, Arc<ApiKey>)>>>);
+    struct Ring(Arc<Mutex<Vec<KeyAndSecret>>>);
+
+    type KeyAndSecret = (Secret, Arc<ApiKey>);
 
     impl Keys for Ring {
         fn by_hash(&self, hash: &[u8; 32]) -> Option<Arc<ApiKey>> {

@@ -7,14 +7,14 @@ use autom8_model::KeyId;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::routing::{delete, get};
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
 use tokio::sync::Mutex;
 
+use crate::answer::Answer;
 use crate::error::ApiProblem;
 use crate::extract::path::KeyPath;
-use crate::extract::{FromQuery, JsonBody, Parameters, Query};
+use crate::extract::{FromQuery, JsonBody, Parameters, Query, Writing};
 use crate::key_rules;
-use crate::middleware::caller::Caller;
 use crate::state::AppState;
 
 pub fn routes() -> Router<AppState> {
@@ -56,17 +56,17 @@ async fn list(State(state): State<AppState>, Query(query): Query<ListQuery>) -> 
 
 async fn create(
     State(state): State<AppState>,
-    Extension(caller): Extension<Caller>,
     _: Query<()>,
+    writing: Writing,
     JsonBody(request): JsonBody<KeyRequest>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<KeyCreated>), ApiProblem> {
     let _alone = CHANGES.lock().await;
     let is_first = !state.store.has_keys();
     key_rules::check(&request, is_first, state.clock.now())?;
-    // No `Idempotency-Key` is kept for this write: the kept answer would hold the key. A repeated
-    // request finds the name taken.
     let (secret, new) = key_rules::make(request)?;
-    let made = state.store.create_key(new, caller.write()).await?;
+    // The kept answer would hold the key. A repeated request finds the name taken.
+    let write = writing.unrepeatable();
+    let made = state.store.create_key(new, write).await?;
     let location = format!("/api/v1/keys/{}", made.id);
     Ok((
         StatusCode::CREATED,
@@ -81,10 +81,10 @@ async fn create(
 
 async fn remove(
     State(state): State<AppState>,
-    Extension(caller): Extension<Caller>,
     KeyPath(id): KeyPath,
     _: Query<()>,
-) -> Result<Json<KeyDeleted>, ApiProblem> {
+    writing: Writing,
+) -> Result<Answer, ApiProblem> {
     let _alone = CHANGES.lock().await;
     let keys = state.store.keys();
     if key_rules::is_last_admin(keys.iter().map(|key| &**key), id, state.clock.now()) {
@@ -94,10 +94,14 @@ async fn remove(
         )
         .into());
     }
-    state.store.delete_key(id, caller.write()).await?;
-    Ok(Json(KeyDeleted {
-        message: "Key deleted".to_owned(),
-    }))
+    let answer = |(): &()| {
+        Answer::ok(&KeyDeleted {
+            message: "Key deleted".to_owned(),
+        })
+    };
+    let write = writing.answering(answer);
+    state.store.delete_key(id, write).await?;
+    Ok(answer(&()))
 }
 
 #[cfg(test)]

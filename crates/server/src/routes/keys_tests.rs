@@ -251,3 +251,32 @@ async fn a_key_has_its_own_limit() {
     let other = call(&bench, admin, Method::GET, "/api/v1/tasks", None).await;
     assert_eq!(other.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_is_sent_again_is_answered_again_and_a_key_is_never_shown_again() {
+    let bench = Bench::start().await;
+    let ops = make(&bench, "", "ops", &["admin"]).await;
+    let authorization = format!("Bearer {}", ops["key"].as_str().unwrap());
+    let send = async |method: Method, path: &str, body: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, &authorization)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("idempotency-key", "once");
+        bench
+            .send_request(request.body(Body::from(body.to_owned())).unwrap())
+            .await
+    };
+    let body = r#"{"name":"ci","scopes":["run"]}"#;
+    let made = send(Method::POST, "/api/v1/keys", body).await.expect(201);
+    let again = send(Method::POST, "/api/v1/keys", body).await;
+    assert!(again.expect_problem(409).contains("exists already"));
+    let path = format!("/api/v1/keys/{}", made["id"]);
+    for _ in 0..2 {
+        let deleted = send(Method::DELETE, &path, "").await;
+        assert_eq!(deleted.expect(200)["message"], "Key deleted");
+    }
+    let log = bench.state().store.audit_log(None, 100).await.unwrap();
+    assert_eq!(log.len(), 3, "two keys made, one deleted");
+}
