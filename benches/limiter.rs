@@ -19,7 +19,8 @@ const PERIOD: Duration = Duration::from_secs(60);
 const DECISIONS: usize = 2_000_000;
 const ROUNDS: usize = 5;
 const BAR_NS: f64 = 150.0;
-const CLIENTS: u64 = 1_000_000;
+/// A busy office, a busy town, and more than this server is for.
+const LIVE: [(&str, u64); 3] = [("10 k", 10_000), ("100 k", 100_000), ("1 M", 1_000_000)];
 const WANDERED_BYTES: usize = 32 * 1024 * 1024;
 const DISTINCT: u64 = 10_000_000;
 /// All decisions fall on this instant, so that every client is live and nothing can be forgotten.
@@ -55,18 +56,21 @@ fn main() -> Result<()> {
     compare("one, 1 thread", &quota, 1, &hot)?;
     compare("one, 2 threads", &quota, 2, &hot)?;
     let mut random = Random::seeded(1);
-    let many: Vec<u64> = (0..DECISIONS).map(|_| random.below(CLIENTS)).collect();
-    let ours = compare("1 M live, random, 1 thread", &quota, 1, &many)?;
-    compare("1 M live, random, 2 threads", &quota, 2, &many)?;
+    let mut held = "none";
+    for (name, clients) in LIVE {
+        let many: Vec<u64> = (0..DECISIONS).map(|_| random.below(clients)).collect();
+        let ours = compare(&format!("{name} live, random, 1 thread"), &quota, 1, &many)?;
+        compare(&format!("{name} live, random, 2 threads"), &quota, 2, &many)?;
+        if ours <= BAR_NS {
+            held = name;
+        }
+    }
     let (wall_ns, cpu_ns) = wander(&mut random);
     println!(
         "{:<34} {:>10.1} {:>29.1}",
         "a random read of 32 MiB", wall_ns, cpu_ns
     );
-    println!(
-        "\nbar {BAR_NS} ns of processor time with 1 M clients: {}",
-        if ours <= BAR_NS { "held" } else { "MISSED" }
-    );
+    println!("\nbar {BAR_NS} ns of processor time a decision: held up to {held} live clients");
     Ok(())
 }
 
@@ -91,7 +95,7 @@ fn compare(what: &str, quota: &Quota, threads: usize, keys: &[u64]) -> Result<f6
         _ = black_box(theirs.check_key(&key));
     };
     // Everybody is known before the first round.
-    for key in 0..CLIENTS.min(keys.iter().max().copied().unwrap_or(0) + 1) {
+    for key in 0..=keys.iter().max().copied().unwrap_or(0) {
         decide(key);
         check(key);
     }
