@@ -20,5 +20,5 @@ pub mod writing;
 
 pub use json::{JsonBody, OptionalJsonBody};
 pub use path::{RunPath, TaskPath};
-pub use writing::Writing;
 pub use query::{FromQuery, Parameters, Query};
+pub use writing::Writing;

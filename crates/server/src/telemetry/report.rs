@@ -111,7 +111,8 @@ pub(super) fn stats(figures: &Figures) -> PerformanceStats {
     }
     let hits: u64 = figures.cache.iter().map(|layer| layer.hits).sum();
     let misses: u64 = figures.cache.iter().map(|layer| layer.misses).sum();
-    let cache_hit_ratio_percent = (hits + misses > 0).then(|| percent(hits as f64, (hits + misses) as f64));
+    let cache_hit_ratio_percent =
+        (hits + misses > 0).then(|| percent(hits as f64, (hits + misses) as f64));
     if cache_hit_ratio_percent.is_none() {
         gaps.note(
             "cache_hit_ratio_percent",
