@@ -82,7 +82,7 @@ async fn import(
     };
     let folders = ContactFolders::below(&state.config.storage.directory);
     let upload = Upload::begin(&folders, format, announced_bytes(request.headers())).await?;
-    let upload = upload.receive(request.into_body()).await?;
+    let mut upload = upload.receive(request.into_body()).await?;
     upload.check(format, query.rule).await?;
     ensure_task(&state, IMPORT_TASK).await?;
     let input = ImportInput {
@@ -92,9 +92,12 @@ async fn import(
         key: query.rule.key,
         dry_run: query.dry_run,
     };
-    let answer = enqueue(&state, IMPORT_TASK, &input, writing).await?;
-    upload.keep();
-    Ok(answer)
+    // From here on a run may have it, also if the client leaves before that is known: a file that
+    // no run names is swept up.
+    upload.is_kept = true;
+    let answer = enqueue(&state, IMPORT_TASK, &input, writing).await;
+    upload.is_kept = answer.is_ok();
+    answer
 }
 
 /// Every failed row of an import, also while it runs.
@@ -143,7 +146,7 @@ fn announced_bytes(headers: &HeaderMap) -> u64 {
         .unwrap_or(0)
 }
 
-/// A file that arrives. It is removed unless a run names it in the end.
+/// A file that arrives. It is removed unless a run may name it in the end.
 struct Upload {
     name: String,
     partial: PathBuf,
@@ -249,11 +252,6 @@ impl Upload {
         });
         let checked = checked.await.map_err(unwritten)?;
         checked.map_err(|fault| Problem::invalid_at("/", fault).into())
-    }
-
-    /// A run has it now.
-    fn keep(mut self) {
-        self.is_kept = true;
     }
 }
 

@@ -1,7 +1,10 @@
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use autom8_model::RunState;
+use autom8_store::RunFilter;
 use axum::body::Body;
 use axum::http::{Request, header};
 use bytes::Bytes;
@@ -160,6 +163,53 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
         .expect_problem(408);
     assert!(message.contains("did not arrive whole"), "{message}");
     assert!(files(&bench, "imports").is_empty());
+}
+
+/// Between the request for its run and the answer nobody can tell whether there will be one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_has_its_file_though_the_client_left_before_the_answer() {
+    let bench = Bench::start().await;
+    imported(&bench, "", "name,phone\nAda,5550100\n").await;
+    bench
+        .post("/api/v1/tasks/contacts-import/pause", "")
+        .await
+        .expect(200);
+    let queued = RunFilter {
+        states: vec![RunState::Queued],
+        limit: 1_000,
+        ..RunFilter::default()
+    };
+    let mut left_behind = 0;
+    for polls in (1..=40).cycle().take(400) {
+        let before = bench.state().store.totals().queued;
+        let is_answered = {
+            let request = upload(&bench, "", "name,phone\nGrace,5550101\n");
+            let mut request = std::pin::pin!(request);
+            let mut is_answered = false;
+            for _ in 0..polls {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                is_answered = futures_util::poll!(request.as_mut()).is_ready();
+                if is_answered {
+                    break;
+                }
+            }
+            is_answered
+        };
+        // What was under way when it left has come to its end.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let after = bench.state().store.totals().queued;
+        left_behind += u64::from(after > before && !is_answered);
+        if left_behind == 3 {
+            break;
+        }
+    }
+    assert!(left_behind > 0, "no client left at the right moment");
+    let present = files(&bench, "imports");
+    for run in bench.state().store.runs(queued).await.unwrap().runs {
+        let input: Value = serde_json::from_slice(&run.input.unwrap()).unwrap();
+        let file = input["file"].as_str().unwrap();
+        assert!(present.iter().any(|present| present == file), "{file}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
