@@ -35,6 +35,7 @@ pub mod routes;
 mod shown;
 pub mod state;
 pub mod telemetry;
+mod to_the_end;
 mod wiring;
 
 pub use error::ApiProblem;

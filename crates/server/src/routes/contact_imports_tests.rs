@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use autom8_engine::timer;
 use autom8_model::RunState;
 use autom8_store::RunFilter;
 use axum::body::Body;
@@ -187,7 +188,7 @@ async fn a_run_has_its_file_though_the_client_left_before_the_answer() {
             let mut request = std::pin::pin!(request);
             let mut is_answered = false;
             for _ in 0..polls {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                timer::sleep(Duration::from_millis(1)).await;
                 is_answered = futures_util::poll!(request.as_mut()).is_ready();
                 if is_answered {
                     break;
@@ -196,7 +197,7 @@ async fn a_run_has_its_file_though_the_client_left_before_the_answer() {
             is_answered
         };
         // What was under way when it left has come to its end.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        timer::sleep(Duration::from_millis(20)).await;
         let after = bench.state().store.totals().queued;
         left_behind += u64::from(after > before && !is_answered);
         if left_behind == 3 {

@@ -16,6 +16,7 @@ use crate::extract::path::KeyPath;
 use crate::extract::{FromQuery, JsonBody, Parameters, Query, Writing};
 use crate::key_rules;
 use crate::state::AppState;
+use crate::to_the_end::to_the_end;
 
 pub fn routes() -> Router<AppState> {
     Router::new()
@@ -23,8 +24,9 @@ pub fn routes() -> Router<AppState> {
         .route("/api/v1/keys/{id}", delete(remove))
 }
 
-/// Two changes at once could each leave the other's key as the last one. This process is the only
-/// one that has the store open, and changes are rare and short.
+/// Two changes at once could each leave the other's key as the last one; so a change holds this to
+/// its end, also if its client leaves. This process is the only one that has the store open, and
+/// changes are rare and short.
 static CHANGES: Mutex<()> = Mutex::const_new(());
 
 struct ListQuery {
@@ -54,12 +56,19 @@ async fn list(State(state): State<AppState>, Query(query): Query<ListQuery>) -> 
     })
 }
 
+/// 201 with where the key is, and the key.
+type Made = (StatusCode, [(HeaderName, String); 1], Json<KeyCreated>);
+
 async fn create(
     State(state): State<AppState>,
     _: Query<()>,
     writing: Writing,
     JsonBody(request): JsonBody<KeyRequest>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<KeyCreated>), ApiProblem> {
+) -> Result<Made, ApiProblem> {
+    to_the_end(async move { make(&state, request, writing).await }).await
+}
+
+async fn make(state: &AppState, request: KeyRequest, writing: Writing) -> Result<Made, ApiProblem> {
     let _alone = CHANGES.lock().await;
     let is_first = !state.store.has_keys();
     key_rules::check(&request, is_first, state.clock.now())?;
@@ -83,6 +92,14 @@ async fn remove(
     State(state): State<AppState>,
     KeyPath(id): KeyPath,
     _: Query<()>,
+    writing: Writing,
+) -> Result<Answer, ApiProblem> {
+    to_the_end(async move { remove_unless_last(&state, id, writing).await }).await
+}
+
+async fn remove_unless_last(
+    state: &AppState,
+    id: KeyId,
     writing: Writing,
 ) -> Result<Answer, ApiProblem> {
     let _alone = CHANGES.lock().await;

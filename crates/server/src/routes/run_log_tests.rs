@@ -232,3 +232,20 @@ async fn a_cancel_stops_a_running_process_and_ends_its_followers() {
     );
     assert_eq!(bench.ended(run).await["state"], "cancelled");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_stops_its_run_though_the_client_left_before_the_answer() {
+    let bench = with_processes().await;
+    let run = run_script(&bench, "echo begun; sleep 600").await;
+    let path = format!("/api/v1/runs/{run}");
+    let is_running = |view: &serde_json::Value| view["state"] == "running";
+    bench.until(&path, is_running).await;
+    {
+        // Sent to the store, and dropped while it is being written.
+        let path = format!("{path}/cancel");
+        let cancel = bench.post(&path, "");
+        let mut cancel = std::pin::pin!(cancel);
+        assert!(futures_util::poll!(cancel.as_mut()).is_pending());
+    }
+    assert_eq!(bench.ended(run).await["state"], "cancelled");
+}

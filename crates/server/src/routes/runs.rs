@@ -17,6 +17,7 @@ use crate::extract::path::no_run;
 use crate::extract::{FromQuery, Parameters, Query, RunPath, Writing, batch, json};
 use crate::middleware::body_limit::BATCH_BODY_BYTES_MAX;
 use crate::state::AppState;
+use crate::to_the_end::to_the_end;
 
 pub fn routes() -> Router<AppState> {
     Router::new()
@@ -107,8 +108,11 @@ async fn cancel(
         accepted(run)
     };
     let write = writing.answering(answer.clone());
-    let cancelled = state.engine.cancel_run(id, write).await?;
-    Ok(answer(&cancelled))
+    to_the_end(async move {
+        let cancelled = state.engine.cancel_run(id, write).await?;
+        Ok(answer(&cancelled))
+    })
+    .await
 }
 
 async fn retry(

@@ -22,6 +22,7 @@ use crate::extract::{
 };
 use crate::middleware::body_limit::BODY_BYTES_MAX;
 use crate::state::AppState;
+use crate::to_the_end::to_the_end;
 
 pub fn routes() -> Router<AppState> {
     Router::new()
@@ -86,12 +87,13 @@ async fn create(
         let location = format!("/api/v1/tasks/{}", task.spec.name);
         Answer::created(location, &TaskView::of(task, now))
     };
-    let task = state
-        .store
-        .create_task(spec, writing.answering(answer))
-        .await?;
-    state.engine.schedules_changed();
-    Ok(answer(&task))
+    let write = writing.answering(answer);
+    to_the_end(async move {
+        let task = state.store.create_task(spec, write).await?;
+        state.engine.schedules_changed();
+        Ok(answer(&task))
+    })
+    .await
 }
 
 async fn show(
@@ -116,10 +118,19 @@ async fn change(
     request: Request,
 ) -> Result<Answer, ApiProblem> {
     let patch = json::read_json(request, BODY_BYTES_MAX).await?;
+    to_the_end(async move { apply(&state, name, &patch, writing).await }).await
+}
+
+async fn apply(
+    state: &AppState,
+    name: TaskName,
+    patch: &[u8],
+    writing: Writing,
+) -> Result<Answer, ApiProblem> {
     let _one_at_a_time = CHANGES.lock().await;
-    let task = find(&state, &name).await?;
+    let task = find(state, &name).await?;
     let before = write_spec(&task.spec)?;
-    let spec = read_spec(&merge::apply(&before, &patch)?)?;
+    let spec = read_spec(&merge::apply(&before, patch)?)?;
     if spec.name != name {
         return Err(Problem::invalid_at(
             "/name",
@@ -148,7 +159,7 @@ async fn change(
                 state.store.set_task_enabled(&name, enabled, write).await?
             }
             _ => {
-                check_allowed(&state, &spec)?;
+                check_allowed(state, &spec)?;
                 let write = writing.answering(answer);
                 state.store.update_task(spec, write).await?
             }
@@ -177,10 +188,13 @@ async fn delete(
         })
     };
     let write = writing.answering(answer);
-    let deleted = state.store.delete_task(&name, write).await?;
-    state.engine.schedules_changed();
-    state.engine.stop_runs(&deleted.running);
-    Ok(answer(&deleted))
+    to_the_end(async move {
+        let deleted = state.store.delete_task(&name, write).await?;
+        state.engine.schedules_changed();
+        state.engine.stop_runs(&deleted.running);
+        Ok(answer(&deleted))
+    })
+    .await
 }
 
 pub(super) async fn run(
@@ -207,45 +221,48 @@ pub(super) async fn run(
 }
 
 pub(super) async fn pause(
-    state: State<AppState>,
+    State(state): State<AppState>,
     TaskPath(name): TaskPath,
     _: Query<()>,
     writing: Writing,
 ) -> Result<Answer, ApiProblem> {
-    set_enabled(&state, &name, false, writing).await
+    set_enabled(state, name, false, writing).await
 }
 
 pub(super) async fn resume(
-    state: State<AppState>,
+    State(state): State<AppState>,
     TaskPath(name): TaskPath,
     _: Query<()>,
     writing: Writing,
 ) -> Result<Answer, ApiProblem> {
-    set_enabled(&state, &name, true, writing).await
+    set_enabled(state, name, true, writing).await
 }
 
 async fn toggle(
-    state: State<AppState>,
+    State(state): State<AppState>,
     TaskPath(name): TaskPath,
     _: Query<()>,
     writing: Writing,
     JsonBody(toggle): JsonBody<Toggle>,
 ) -> Result<Answer, ApiProblem> {
-    set_enabled(&state, &name, toggle.enabled, writing).await
+    set_enabled(state, name, toggle.enabled, writing).await
 }
 
 async fn set_enabled(
-    state: &AppState,
-    name: &TaskName,
+    state: AppState,
+    name: TaskName,
     enabled: bool,
     writing: Writing,
 ) -> Result<Answer, ApiProblem> {
-    let _one_at_a_time = CHANGES.lock().await;
-    let answer = shown(state.clock.now());
-    let write = writing.answering(answer);
-    let task = state.store.set_task_enabled(name, enabled, write).await?;
-    state.engine.schedules_changed();
-    Ok(answer(&task))
+    to_the_end(async move {
+        let _one_at_a_time = CHANGES.lock().await;
+        let answer = shown(state.clock.now());
+        let write = writing.answering(answer);
+        let task = state.store.set_task_enabled(&name, enabled, write).await?;
+        state.engine.schedules_changed();
+        Ok(answer(&task))
+    })
+    .await
 }
 
 /// Fires that one preview shows. A rare date (29 February on a Monday) takes a walk over decades
