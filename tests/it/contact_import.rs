@@ -251,7 +251,7 @@ fn the_command_line_imports_tells_what_failed_and_exports() {
         &["contacts", "import", exported, "--on-duplicate", "update"],
     );
     assert_eq!(again.code, 0, "{again:?}");
-    assert!(again.stdout.starts_with("2 as they were"), "{again:?}");
+    assert!(again.stdout.starts_with("2 already there"), "{again:?}");
     let stdout = autom8(&server, &["contacts", "export", "--q", "gra"]);
     assert!(
         stdout.stdout.contains("Grace,+1 212 555 0100"),

@@ -18,7 +18,7 @@ use crate::id::ContactId;
 use crate::invalid::Invalid;
 use crate::limits;
 
-pub use parts::{Email, Phone, Tag};
+pub use parts::{Email, Phone, Tag, phone_prefix};
 
 /// A contact as it is stored and answered.
 #[derive(Clone, Debug, Serialize, Deserialize)]

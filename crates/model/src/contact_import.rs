@@ -311,7 +311,7 @@ impl fmt::Display for ImportCounts {
         } = self;
         write!(
             f,
-            "{created} new, {updated} updated, {skipped} as they were, {failed} failed"
+            "{created} new, {updated} updated, {skipped} already there, {failed} failed"
         )
     }
 }

@@ -27,7 +27,8 @@ impl Phone {
         &self.given
     }
 
-    /// Its digits, with the `+` if it has one: the same for every way to write it.
+    /// Its digits, behind a `+` if they begin with a country's code: the same for every way to
+    /// write it.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -49,11 +50,19 @@ impl FromStr for Phone {
             ));
         }
         let mut key = String::with_capacity(limits::PHONE_DIGITS_MAX + 1);
-        for (place, character) in text.char_indices() {
+        let (international, rest) = country_code(text);
+        if international {
+            key.push('+');
+        }
+        // The 0 in brackets is dialled within the country only.
+        let (before, after) = match rest.split_once("(0)") {
+            Some((before, after)) if international => (before, after),
+            _ => (rest, ""),
+        };
+        for character in before.chars().chain(after.chars()) {
             match character {
-                '+' if place == 0 => key.push('+'),
                 '0'..='9' => key.push(character),
-                ' ' | '-' | '.' | '/' | '(' | ')' => {}
+                separator if is_separator(separator) => {}
                 other => return Err(format!("has {other:?}, which no phone number has: {HOW}")),
             }
         }
@@ -69,6 +78,39 @@ impl FromStr for Phone {
             key,
         })
     }
+}
+
+/// Whether a number begins with a country's code, and what stands behind the `+` or the `00` that
+/// says so.
+fn country_code(text: &str) -> (bool, &str) {
+    if let Some(rest) = text.strip_prefix('+') {
+        return (true, rest);
+    }
+    match text.strip_prefix("00") {
+        Some(rest) if rest.trim_start().starts_with(|c| ('1'..='9').contains(&c)) => (true, rest),
+        _ => (false, text),
+    }
+}
+
+/// What people put between digits, among it the dashes and spaces of word processors.
+pub fn is_separator(character: char) -> bool {
+    matches!(
+        character,
+        ' ' | '-' | '.' | '/' | '(' | ')' | '\u{a0}' | '\u{202f}' | '\u{2010}'..='\u{2015}'
+    )
+}
+
+/// The beginning of a phone's key, if a search text can be one.
+pub fn phone_prefix(query: &str) -> Option<String> {
+    let (international, rest) = country_code(query.trim());
+    let digits: String = rest.chars().filter(|c| !is_separator(*c)).collect();
+    let prefix = if international {
+        format!("+{digits}")
+    } else {
+        digits
+    };
+    let number = prefix.strip_prefix('+').unwrap_or(&prefix);
+    (!prefix.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(prefix)
 }
 
 /// An e-mail address. Letters of either case are the same address.

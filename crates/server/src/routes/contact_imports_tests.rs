@@ -79,7 +79,7 @@ async fn a_file_becomes_contacts_and_every_failed_row_is_told() {
     let log = bench.get(&format!("/api/v1/runs/{id}/log")).await;
     assert!(
         log.text()
-            .contains("2 new, 0 updated, 1 as they were, 1 failed")
+            .contains("2 new, 0 updated, 1 already there, 1 failed")
     );
 }
 

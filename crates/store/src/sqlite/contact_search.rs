@@ -1,7 +1,7 @@
 //! What a search asks for, and which contacts match it: ranges of the indexes of names, e-mails
 //! and phones, and of a tag.
 
-use autom8_model::contact::name_key;
+use autom8_model::contact::{name_key, phone_prefix};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
@@ -77,15 +77,12 @@ impl Text {
     }
 }
 
+/// What a phone's key may begin with: people leave out the `+`.
 fn numbers(query: &str) -> Vec<String> {
-    let number: String = query.chars().filter(|c| !" -./()".contains(*c)).collect();
-    let digits = number.strip_prefix('+').unwrap_or(&number);
-    if number.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        Vec::new()
-    } else if digits.len() < number.len() {
-        vec![number]
-    } else {
-        vec![format!("+{number}"), number]
+    match phone_prefix(query) {
+        None => Vec::new(),
+        Some(number) if number.starts_with('+') => vec![number],
+        Some(number) => vec![format!("+{number}"), number],
     }
 }
 

@@ -223,7 +223,7 @@ fn summary(result: &ImportResult, errors: Option<&Path>) -> String {
     for (count, what) in [
         (result.created, "new"),
         (result.updated, "updated"),
-        (result.skipped, "as they were"),
+        (result.skipped, "already there"),
         (result.failed, "failed"),
     ] {
         if count > 0 {
