@@ -100,12 +100,15 @@ fn array(body: &[u8]) -> Result<Vec<&[u8]>, Problem> {
     match read {
         Ok(Some(items)) => Ok(items),
         Ok(None) => Err(too_many()),
-        // Whatever it is, it does not begin as an array.
-        Err(error) if error.is_data() => Err(Problem::invalid_at(
-            "/",
-            "must be an array of contacts, or be announced as application/x-ndjson and have one \
-             a line",
-        )),
+        // Whatever it is, it does not begin as an array; several objects may be lines.
+        Err(error) if error.is_data() => Err(match scan::Scanner::new(body)?.value() {
+            Err(fault) if fault.kind == scan::FaultKind::Syntax => fault.into(),
+            _ => Problem::invalid_at(
+                "/",
+                "must be an array of contacts, or be announced as application/x-ndjson and have \
+                 one a line",
+            ),
+        }),
         Err(error) => Err(match scan::check(body) {
             Err(fault) if fault.kind == scan::FaultKind::Syntax => fault.into(),
             // What is refused in an item stands before what is no JSON.
@@ -246,6 +249,8 @@ mod tests {
                 "must be an array",
             ),
             ("7".to_owned(), Form::Array, "must be an array"),
+            ("nope".to_owned(), Form::Array, "expected a value at byte 0"),
+            (r#"{"name":"#.to_owned(), Form::Array, "the body ends"),
             (format!("[{}", good(1)), Form::Array, "the body ends"),
             (format!("[{}] x", good(1)), Form::Array, "expected the end"),
             (

@@ -68,6 +68,7 @@ pub struct Scanner<'a> {
     keys: Vec<Cow<'a, str>>,
 }
 
+#[derive(Clone)]
 enum Step<'a> {
     Key(Cow<'a, str>),
     Index(usize),
@@ -260,7 +261,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A complaint that the next value is none of the kind that is wanted; an error of syntax if
-    /// it is none at all.
+    /// it is none at all: `nope` begins as `null` does, and is no JSON.
     pub fn wrong_type(&self, wanted: &str) -> Fault {
         let found = match self.peek() {
             Some(b'{') => "an object",
@@ -271,7 +272,26 @@ impl<'a> Scanner<'a> {
             Some(b'-' | b'0'..=b'9') => "a number",
             _ => return self.unexpected(wanted),
         };
-        self.refused(format!("must be {wanted}, not {found}"))
+        match self.look_ahead() {
+            Err(fault) if fault.kind == FaultKind::Syntax => fault,
+            _ => self.refused(format!("must be {wanted}, not {found}")),
+        }
+    }
+
+    /// Judges the next value without taking it, and where it is the whole text, that nothing
+    /// follows.
+    fn look_ahead(&self) -> Result<(), Fault> {
+        let mut ahead = Scanner {
+            text: self.text,
+            at: self.at,
+            path: self.path.clone(),
+            keys: Vec::new(),
+        };
+        ahead.value()?;
+        match self.path.is_empty() {
+            true => ahead.end(),
+            false => Ok(()),
+        }
     }
 
     fn bytes(&self) -> &'a [u8] {

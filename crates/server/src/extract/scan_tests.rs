@@ -57,6 +57,54 @@ fn what_is_not_json_is_refused_with_its_place() {
 }
 
 #[test]
+fn what_is_no_json_is_no_value_of_the_wrong_type() {
+    let object = |text: &'static str| {
+        let mut scanner = Scanner::new(text.as_bytes()).unwrap();
+        let fault = scanner.object(|scanner, _| scanner.boolean().map(drop));
+        fault.expect_err(text)
+    };
+    for (text, path, message) in [
+        ("undefined", "/", "expected an object at byte 0, found 'u'"),
+        ("nope", "/", "expected a value at byte 0, found 'n'"),
+        ("foo", "/", "expected a value at byte 0, found 'f'"),
+        ("-x", "/", "expected a digit at byte 1, found 'x'"),
+        (
+            "[1,2",
+            "/",
+            "expected `,` or `]`, but the body ends at byte 4",
+        ),
+        (
+            "null and void",
+            "/",
+            "expected the end of the body at byte 5",
+        ),
+        (r#"{"a":nope}"#, "/a", "expected a value at byte 5"),
+        (
+            r#"{"a":[1,{"b":tru}]}"#,
+            "/a/1/b",
+            "expected a value at byte 13",
+        ),
+    ] {
+        let fault = object(text);
+        assert_eq!(fault.kind, FaultKind::Syntax, "{fault:?}");
+        assert_eq!(fault.path, path, "{fault:?}");
+        assert!(fault.message.contains(message), "{fault:?} lacks {message}");
+    }
+    for (text, path, message) in [
+        ("null", "/", "must be an object, not null"),
+        ("[1,2]", "/", "must be an object, not an array"),
+        (r#"["\u0000"]"#, "/", "must be an object, not an array"),
+        (r#"{"a":-1}"#, "/a", "must be true or false, not a number"),
+    ] {
+        let fault = object(text);
+        assert!(
+            fault.message.contains(message) && fault.path == path,
+            "{fault:?}"
+        );
+    }
+}
+
+#[test]
 fn json_that_later_layers_stumble_over_is_refused_with_its_place() {
     let many: String = (0..20).map(|n| format!(r#""k{n}":1,"#)).collect();
     let many = format!(r#"{{"a":{{{many}"k7":2}}}}"#);
