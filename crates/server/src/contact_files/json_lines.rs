@@ -41,6 +41,9 @@ pub fn contact(line: &[u8]) -> Result<ContactFields, RowFault> {
         let mut faults = problem.errors;
         faults.retain(|fault| fault.path != "/");
         match faults.is_empty() {
+            true if scan::Scanner::is_joined_lines(line) => {
+                RowFault::of_row(format!("{}; {}", problem.message, scan::JOINED_LINES))
+            }
             true => RowFault::of_row(problem.message),
             false => RowFault::of_faults(faults),
         }

@@ -66,7 +66,12 @@ pub fn read(body: &[u8], form: Form) -> Result<Items, Problem> {
         ));
     }
     let judged = items.into_iter().enumerate().map(|(index, text)| {
-        contact::draft_of_many(text).map_err(|faults| {
+        contact::draft_of_many(text).map_err(|mut faults| {
+            if form == Form::Lines && scan::Scanner::is_joined_lines(text) {
+                for fault in &mut faults {
+                    fault.message = format!("{}; {}", fault.message, scan::JOINED_LINES);
+                }
+            }
             let at_item = |fault: Invalid| Invalid {
                 path: format!("/{index}{}", fault.path.trim_end_matches('/')),
                 ..fault
@@ -227,6 +232,18 @@ mod tests {
         lines.extend_from_slice(b"\n{\"name\":\"\xff\"}\n");
         lines.extend_from_slice(good(2).as_bytes());
         assert!(told(&lines, Form::Lines)[1].contains("UTF-8"));
+    }
+
+    #[test]
+    fn lines_whose_ends_were_lost_on_the_way_are_told_how_to_keep_them() {
+        let joined = format!("{} {}", good(0), good(1));
+        let of = |text: &str| told(text.as_bytes(), Form::Lines).remove(0);
+        let says = of(&joined);
+        assert!(says.starts_with("/0: expected the end"), "{says}");
+        assert!(says.contains("--data-binary"), "{says}");
+        for other in [format!("{} x", good(0)), "{}".to_owned(), "{".to_owned()] {
+            assert!(!of(&other).contains("--data-binary"), "{other}");
+        }
     }
 
     #[test]

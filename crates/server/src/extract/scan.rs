@@ -59,6 +59,10 @@ fn path_of_end(beginning: &[u8]) -> String {
     }
 }
 
+/// What to do about lines that have become one.
+pub const JOINED_LINES: &str = "a line holds one object: send NDJSON with --data-binary, since curl's -d takes the line \
+     ends out";
+
 /// A place in a text. Each method takes one thing from there, or says what is wrong with it.
 pub struct Scanner<'a> {
     text: &'a str,
@@ -238,6 +242,15 @@ impl<'a> Scanner<'a> {
             None => Ok(()),
             Some(_) => Err(self.unexpected("the end of the body")),
         }
+    }
+
+    /// Whether this is one object and the beginning of another one: lines whose ends were lost.
+    pub fn is_joined_lines(text: &[u8]) -> bool {
+        Scanner::new(text).is_ok_and(|mut scanner| {
+            let first = scanner.value();
+            scanner.skip_space();
+            first.is_ok() && scanner.peek() == Some(b'{')
+        })
     }
 
     /// The first byte of what comes next.
