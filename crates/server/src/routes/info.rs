@@ -40,6 +40,6 @@ async fn info(State(state): State<AppState>) -> Json<Info> {
             rate_limit: state.limits.as_ref().map(|limits| limits.shown()),
             process_tasks: config.executors.process.enabled,
         },
-        docs: "/".to_owned(),
+        docs: "/docs".to_owned(),
     })
 }
