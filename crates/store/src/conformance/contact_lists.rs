@@ -41,10 +41,14 @@ pub(crate) fn expected<'a>(
         .query
         .as_deref()
         .map(|text| name_key(text.trim_start()));
-    let number: Option<String> = filter
-        .query
-        .as_deref()
-        .map(|text| text.chars().filter(|c| !" -./()".contains(*c)).collect());
+    let number: Option<String> = filter.query.as_deref().map(|text| {
+        let number: String = text.chars().filter(|c| !" -./()".contains(*c)).collect();
+        // The `00` before a country's code is its `+`.
+        match number.strip_prefix("00") {
+            Some(rest) if !rest.is_empty() && !rest.starts_with('0') => format!("+{rest}"),
+            _ => number,
+        }
+    });
     let is_found = |contact: &&Contact| {
         let Some((words, number)) = words.as_ref().zip(number.as_ref()) else {
             return true;
@@ -402,6 +406,7 @@ pub(super) async fn a_search_finds_what_begins_so(backend: &dyn Backend) {
         ("%", vec![]),
         ("4420", vec![1, 4]),
         ("+44 20", vec![1]),
+        ("0044 20", vec![1]),
         ("(44) 20-79", vec![1]),
         ("44x", vec![]),
         ("30", vec![3]),
