@@ -66,6 +66,10 @@ pub enum OpenError {
         "migration {version} of {path} is not the one this autom8 carries (checksum differs).\n  Fix: the file was changed by hand or by another build; restore a backup: autom8 backup restore"
     )]
     ChangedMigration { path: PathBuf, version: i64 },
+    #[error(
+        "{path} is a backup: it has a manifest.json, and what opens it would change it.\n  Fix: put it back into a new directory: autom8 backup restore {path} --data NEW"
+    )]
+    IsBackup { path: PathBuf },
     #[error("{path} is not an autom8 database.\n  Fix: choose another directory with --data")]
     Foreign { path: PathBuf },
     #[error(

@@ -67,3 +67,32 @@ fn a_damaged_backup_does_not_verify_and_a_restore_never_overwrites() {
     let ended = autom8(&server, &["backup", "verify", path]);
     assert_eq!(ended.code, 1, "{ended:?}");
 }
+
+#[test]
+fn a_backup_is_restored_and_never_opened_itself() {
+    let server = Server::start(&ServerOptions::default());
+    let copy = server.folder().join("copy");
+    let path = copy.to_str().unwrap();
+    succeed(&server, &["backup", "create", path]);
+    let names = || {
+        let entries = std::fs::read_dir(&copy).unwrap().flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    let fix = format!("autom8 backup restore {path} --data NEW");
+    for line in [
+        &["keys", "ls", "--data", path][..],
+        &["keys", "add", "ops", "--scope", "admin", "--data", path],
+        &["serve", "--data", path, "--port", "0"],
+    ] {
+        let mut command = autom8_command(server.folder());
+        command.args(line);
+        let ended = run_to_end(command, wait::PATIENT);
+        assert_eq!(ended.code, 1, "{line:?}: {ended:?}");
+        assert!(ended.stderr.contains(&fix), "{line:?}: {ended:?}");
+    }
+    assert_eq!(names(), before);
+    succeed(&server, &["backup", "verify", path]);
+}

@@ -231,6 +231,7 @@ pub fn verify(directory: &Path) -> Result<Manifest, BackupError> {
 /// What [`verify`] finds, and [`BackupError::Occupied`]: nothing is ever overwritten.
 pub fn restore(directory: &Path, data: &Path) -> Result<Manifest, BackupError> {
     let manifest = verify(directory)?;
+    open::refuse_backup(data)?;
     let _lock = open::lock_directory(data)?;
     // A log without its database counts, too: SQLite would replay it onto the restored one.
     let remains = ["", "-wal", "-shm", "-journal"].map(|end| format!("{DATABASE_FILE}{end}"));

@@ -95,7 +95,9 @@ impl Backend for Sqlite {
     }
 
     async fn start_backup(&self, path: &Path) -> Arc<dyn Store> {
-        self.open(path)
+        let data = path.with_extension("restored");
+        super::backup::restore(path, &data).unwrap();
+        self.open(&data)
     }
 }
 

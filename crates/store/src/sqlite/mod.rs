@@ -137,6 +137,7 @@ impl SqliteStore {
         observer: Arc<dyn StoreObserver>,
     ) -> Result<Arc<Self>, OpenError> {
         check_library(rusqlite::version_number())?;
+        open::refuse_backup(&options.directory)?;
         let lock = open::lock_directory(&options.directory)?;
         open::check_free_space(&options.directory)?;
         let path = options.directory.join(open::DATABASE_FILE);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use autom8_model::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
+use super::backup::MANIFEST_FILE;
 use super::schema;
 use crate::error::OpenError;
 
@@ -105,6 +106,16 @@ pub fn check_library(version_number: i32) -> Result<(), OpenError> {
         });
     }
     Ok(())
+}
+
+/// Refuses a backup, before even a lock is left in it: it could not be verified any more.
+pub(crate) fn refuse_backup(dir: &Path) -> Result<(), OpenError> {
+    match dir.join(MANIFEST_FILE).exists() {
+        true => Err(OpenError::IsBackup {
+            path: dir.to_owned(),
+        }),
+        false => Ok(()),
+    }
 }
 
 /// Looks at a file before anything of it is changed: even switching the journal would mark a
