@@ -5,8 +5,9 @@
 //! backup.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
@@ -102,6 +103,8 @@ fn copy(data: &Path, into: &Path) -> Result<(), BackupError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let source = Connection::open_with_flags(data.join(DATABASE_FILE), flags)?;
     let target = into.join(DATABASE_FILE);
+    // It takes an empty file, with the mode that is set here.
+    create_private(&target).map_err(io(&target))?;
     // VACUUM INTO reads one snapshot in one transaction. The backup API would start over with
     // every commit of the writer.
     source.execute("VACUUM INTO ?1", [target.to_string_lossy()])?;
@@ -109,8 +112,8 @@ fn copy(data: &Path, into: &Path) -> Result<(), BackupError> {
     for segment in segments::load(&copied)? {
         let from = run_log::path(data, segment.id);
         let to = run_log::path(into, segment.id);
-        match fs::copy(&from, &to) {
-            Ok(_) => {}
+        match copy_private(&from, &to) {
+            Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(io(&from)(error)),
         }
@@ -153,7 +156,7 @@ fn seal(directory: &Path) -> Result<(), BackupError> {
         path: path.clone(),
         reason: error.to_string(),
     })?;
-    let mut file = File::create(&path).map_err(io(&path))?;
+    let mut file = create_private(&path).map_err(io(&path))?;
     file.write_all(&text)
         .and_then(|()| file.sync_all())
         .map_err(io(&path))?;
@@ -248,15 +251,34 @@ pub fn restore(directory: &Path, data: &Path) -> Result<Manifest, BackupError> {
         .partition(|name| *name == DATABASE_FILE);
     for name in logs.into_iter().chain(database) {
         let partial = partial_path(&data.join(name));
-        fs::copy(directory.join(name), &partial).map_err(io(&partial))?;
-        File::open(&partial)
-            .and_then(|file| file.sync_all())
-            .map_err(io(&partial))?;
+        copy_private(&directory.join(name), &partial).map_err(io(&partial))?;
         fs::rename(&partial, data.join(name)).map_err(io(data))?;
     }
     sync_directory(&run_log::directory(data))?;
     sync_directory(data)?;
     Ok(manifest)
+}
+
+/// An empty file that only its owner can read, in the place of what a cut-off copy has left.
+fn create_private(path: &Path) -> std::io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(open::FILE_MODE)
+        .open(path)
+}
+
+/// Copies what a file holds, synced, and not its mode: a backup may have come over a file system
+/// or a tool that keeps none.
+fn copy_private(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut source = File::open(from)?;
+    let mut target = create_private(to)?;
+    std::io::copy(&mut source, &mut target)?;
+    target.sync_all()
 }
 
 fn partial_path(path: &Path) -> PathBuf {

@@ -706,6 +706,39 @@ async fn a_restore_is_refused_beside_a_stale_log() {
     backup::restore(&root.path().join("backup"), &dead).unwrap();
 }
 
+/// The umask of whoever makes or restores it is often 022, and a copy may have lost its modes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_else_can_read_a_backup_or_what_is_restored() {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    let root = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    let check_private = |directory: &Path| {
+        let mut files = 0;
+        for folder in [directory.to_owned(), directory.join("logs")] {
+            assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+            for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+                let path = entry.path();
+                if path.is_file() {
+                    assert_eq!(mode(&path), 0o600, "{}", path.display());
+                    files += 1;
+                }
+            }
+        }
+        files
+    };
+    let store = open(&root.path().join("data"), 1, Gate::open(), &clock());
+    let kept = root.path().join("backups/kept");
+    store.backup(&kept).await.unwrap();
+    assert!(check_private(&kept) >= 2, "a database and a manifest");
+    for name in ["autom8.db", "manifest.json"] {
+        std::fs::set_permissions(kept.join(name), Permissions::from_mode(0o644)).unwrap();
+    }
+    let restored = root.path().join("restored");
+    backup::restore(&kept, &restored).unwrap();
+    assert!(check_private(&restored) >= 2, "a database and its lock");
+}
+
 #[test]
 fn a_foreign_database_is_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();

@@ -3,6 +3,8 @@
 //! A backup is a run like any other: it waits its turn, is logged, and what it made is its
 //! result. So it is asked for through a task, and needs nothing that a scheduled backup does not.
 
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use autom8_api::TaskView;
@@ -162,23 +164,32 @@ fn copy(from: &Path, into: &Path) -> Result<(), Failure> {
     })
 }
 
+/// Only its owner can read the copy, as with what it is copied from.
 fn copy_tree(from: &Path, into: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(into)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(into)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let target = into.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copy_tree(&entry.path(), &target)?;
         } else {
-            std::fs::copy(entry.path(), &target)?;
-            std::fs::File::open(&target)?.sync_all()?;
+            let mut source = File::open(entry.path())?;
+            let mut copied = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&target)?;
+            std::io::copy(&mut source, &mut copied)?;
+            copied.sync_all()?;
         }
     }
-    std::fs::File::open(into)?.sync_all()
+    File::open(into)?.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -192,6 +203,15 @@ mod tests {
         check_empty(&into).unwrap();
         copy(&from, &into).unwrap();
         assert_eq!(std::fs::read(into.join("logs/b")).unwrap(), b"2");
+        for (name, mode) in [
+            ("", 0o700),
+            ("a", 0o600),
+            ("logs", 0o700),
+            ("logs/b", 0o600),
+        ] {
+            let found = into.join(name).metadata().unwrap().mode() & 0o777;
+            assert_eq!(found, mode, "{name}");
+        }
         assert_eq!(check_empty(&into).unwrap_err().exit, Exit::Usage);
         let failure = copy(&folder.path().join("none"), &folder.path().join("x")).unwrap_err();
         assert!(
