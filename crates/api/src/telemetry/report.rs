@@ -151,6 +151,9 @@ pub struct HttpView {
     pub in_flight: u64,
     pub rate_per_s: f64,
     pub errors_per_s: f64,
+    /// Requests that were not believed: without a key that was needed, or with a wrong one.
+    #[serde(default)]
+    pub authentication_failures_total: u64,
     #[cfg_attr(feature = "schema", schema(value_type = BTreeMap<String, u64>))]
     pub by_status: BTreeMap<u16, u64>,
     pub routes: Vec<RouteView>,

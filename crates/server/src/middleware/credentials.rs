@@ -24,6 +24,7 @@ use super::caller::Principal;
 use crate::digest::sha256;
 use crate::endpoints::Access;
 use crate::error::ApiProblem;
+use crate::telemetry::AuthenticationFailure;
 
 /// A header longer than this holds no key, and is not decoded.
 const CREDENTIAL_BYTES_MAX: usize = 1_024;
@@ -187,6 +188,17 @@ impl Refusal {
         match self {
             Refusal::ScopeMissing { key, .. } => Some(key),
             Refusal::NoKey { .. } | Refusal::Wrong(_) => None,
+        }
+    }
+
+    /// Why the client was not believed; none where it was, and may only not do this.
+    pub(super) fn failure(&self) -> Option<AuthenticationFailure> {
+        match self {
+            Refusal::NoKey { .. } => Some(AuthenticationFailure::Missing),
+            Refusal::Wrong(Wrong::Unknown) => Some(AuthenticationFailure::Unknown),
+            Refusal::Wrong(Wrong::Expired { .. }) => Some(AuthenticationFailure::Expired),
+            Refusal::Wrong(_) => Some(AuthenticationFailure::Malformed),
+            Refusal::ScopeMissing { .. } => None,
         }
     }
 

@@ -317,6 +317,59 @@ async fn monitoring_is_never_limited_and_a_try_at_a_key_there_is() {
     assert_eq!(sent.status, 429);
 }
 
+/// Where the log goes.
+#[derive(Clone, Default)]
+struct Lines(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn guesses_at_keys_are_told_by_address_and_number_and_never_by_the_key() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    // This test and all it awaits run on one thread.
+    let _here = tracing::subscriber::set_default(subscriber);
+    let server = limited(5, 5, Reach::Local);
+    let guessed = secret(77);
+    let bearer = format!("Bearer {guessed}");
+    let wrong = [("authorization", &*bearer)];
+    server.status("192.0.2.7", &[]).await;
+    assert_eq!(lines.0.lock().len(), 0);
+    // Beyond the limit they are counted, too.
+    for _ in 0..9 {
+        server.status("192.0.2.7", &wrong).await;
+    }
+    server.clock.advance(Duration::from_secs(10));
+    server.status("198.51.100.1", &wrong).await;
+    let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+    let told: Vec<&str> = text.lines().collect();
+    let [first, second] = told[..] else {
+        panic!("{text}");
+    };
+    for (line, address, count) in [
+        (first, "192.0.2.7", "count=1"),
+        (second, "198.51.100.1", "count=9"),
+    ] {
+        for part in ["WARN", address, "reason=\"unknown\"", count] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+    assert!(!text.contains(&guessed[3..]), "{text}");
+}
+
 #[tokio::test]
 async fn a_client_is_told_by_its_address_as_far_as_proxies_can_be_trusted() {
     let used_up = async |peer: &str, headers: &[(&str, &str)]| {

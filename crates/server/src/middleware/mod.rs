@@ -37,7 +37,7 @@ use std::task::{Context, Poll, ready};
 
 use autom8_api::problem::{CONTENT_TYPE, Problem, ProblemCode};
 use autom8_config::Network;
-use autom8_model::Clock;
+use autom8_model::{Clock, Monotonic};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -49,7 +49,7 @@ use crate::listen::Peer;
 use crate::telemetry::Telemetry;
 
 use caller::{Caller, Principal};
-use credentials::{Keys, Reach};
+use credentials::{Keys, Reach, Refusal};
 use host_guard::HostGuard;
 use idempotency::Repeats;
 use key_use::KeyUse;
@@ -210,6 +210,9 @@ impl Edge {
         if let Some(key) = key {
             self.key_use.note(key, self.clock.now());
         }
+        if let Err(refusal) = &checked {
+            self.note_failure(refusal, address, recording.started());
+        }
         // Monitoring is exempt, but for a try at a key.
         if let Some(limits) = &self.limits
             && (checked.is_err() || !monitoring)
@@ -228,6 +231,21 @@ impl Edge {
             address,
             body_bytes_max: traits.body_bytes_max,
         })
+    }
+
+    /// Counts a request that was not believed, and writes that keys are tried, without the key.
+    fn note_failure(&self, refusal: &Refusal, address: Option<IpAddr>, now: Monotonic) {
+        let Some(reason) = refusal.failure() else {
+            return;
+        };
+        if let Some(count) = self.telemetry.authentication.note(reason, now) {
+            tracing::warn!(
+                client.address = address.map(tracing::field::display),
+                reason = reason.as_str(),
+                count,
+                "a wrong API key was shown; the count is since the last such line"
+            );
+        }
     }
 
     fn complete(

@@ -25,7 +25,7 @@ use super::routes::RouteBook;
 use super::runtime::RuntimeProbe;
 use super::series::{SeriesFigures, SeriesReader, rounded};
 use super::verdict::VitalSigns;
-use super::{StatementBook, Telemetry, system};
+use super::{AuthenticationFailure, StatementBook, Telemetry, system};
 
 /// Commits below this say nothing about the disk.
 const COMMITS_MIN: u64 = 20;
@@ -44,6 +44,8 @@ pub(super) struct Figures {
     pub(super) routes: Vec<RouteFigures>,
     pub(super) by_status: BTreeMap<u16, u64>,
     pub(super) in_flight: u64,
+    /// By reason.
+    pub(super) authentication_failures: [(&'static str, u64); AuthenticationFailure::ALL.len()],
     pub(super) statements: Vec<(Statement, SeriesFigures)>,
     pub(super) claims: SeriesFigures,
     pub(super) commit: SeriesFigures,
@@ -166,6 +168,7 @@ impl Collector {
             runtime_gaps: runtime_gaps.into_list(),
             by_status: telemetry.routes.statuses.counts().collect(),
             in_flight: telemetry.in_flight.count(),
+            authentication_failures: telemetry.authentication.counts(),
             rows_total: telemetry.statements.rows_total(),
             run_window: telemetry.runs.window(Window::FiveMinutes, now_micros),
             totals: self.store.totals(),

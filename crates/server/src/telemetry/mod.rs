@@ -5,6 +5,7 @@
 //! [`verdict`] judge them, and [`report`] and [`families`] write finished bodies, which are
 //! [`published`]; a monitoring request sends those and computes nothing.
 
+mod authentication;
 mod collect;
 mod exposition;
 mod families;
@@ -40,6 +41,7 @@ use tokio::sync::watch;
 use crate::contact_cache::ContactCache;
 use crate::middleware::rate_limit::Limits;
 
+pub use authentication::{AuthenticationFailure, AuthenticationFailures};
 pub use published::Published;
 pub use rings::{ErrorNote, SlowRequest};
 pub use routes::{InFlight, InFlightGauge, RouteSeries};
@@ -56,6 +58,7 @@ pub struct Telemetry {
     pub(crate) routes: RouteBook,
     pub(crate) statements: Arc<StatementBook>,
     pub in_flight: Arc<InFlightGauge>,
+    pub authentication: AuthenticationFailures,
     pub(crate) runs: Arc<RunBook>,
     slow: Arc<Ring<SlowEntry>>,
     errors: Arc<Ring<ErrorEntry>>,
@@ -82,6 +85,7 @@ impl Telemetry {
                 Arc::clone(&errors),
             )),
             in_flight: Arc::default(),
+            authentication: AuthenticationFailures::default(),
             limits: OnceLock::new(),
             contacts: OnceLock::new(),
             slow,

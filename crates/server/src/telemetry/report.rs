@@ -177,6 +177,11 @@ fn http(figures: &Figures, gaps: &mut Gaps) -> HttpView {
         in_flight: figures.in_flight,
         rate_per_s: round(summary.rate_per_s, 3),
         errors_per_s: round(summary.errors_per_s, 3),
+        authentication_failures_total: figures
+            .authentication_failures
+            .iter()
+            .map(|(_, count)| count)
+            .sum(),
         by_status: figures.by_status.clone(),
         routes: routes(figures, "http.routes[]", gaps),
     }

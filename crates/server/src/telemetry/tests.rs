@@ -259,10 +259,18 @@ fn the_report_has_what_was_recorded() {
     bench.telemetry.store_observer().commit(2_000, 7);
     bench.telemetry.store_observer().waiting(3);
     bench.run(RunState::Failed, 40_000);
+    let now = bench.clock.monotonic();
+    for reason in AuthenticationFailure::ALL {
+        bench.telemetry.authentication.note(reason, now);
+    }
     let sample = bench.second();
 
     let report = parsed(&sample.report);
     assert_eq!(report["http"]["requests_total"], 102);
+    assert_eq!(report["http"]["authentication_failures_total"], 4);
+    let text = String::from_utf8(sample.prometheus.to_vec()).unwrap();
+    let counted = "autom8_http_authentication_failures_total{reason=\"expired\"} 1";
+    assert!(text.contains(counted), "{text}");
     assert_eq!(report["http"]["in_flight"], 1);
     assert_eq!(report["http"]["by_status"]["503"], 1);
     let slo = |id: &str| {

@@ -80,6 +80,16 @@ fn http(figures: &Figures, exposition: &mut Exposition) {
             );
         }
     });
+    let family = counter(
+        "autom8_http_authentication_failures",
+        "",
+        "Requests that were not believed, by reason: no key, none that is one, unknown, expired.",
+    );
+    exposition.family(family, |samples| {
+        for (reason, count) in figures.authentication_failures {
+            samples.count(&[("reason", reason)], count);
+        }
+    });
     let family = gauge(
         "http_server_active_requests",
         "",
