@@ -317,6 +317,18 @@ async fn monitoring_is_never_limited_and_a_try_at_a_key_there_is() {
     assert_eq!(sent.status, 429);
 }
 
+#[tokio::test]
+async fn what_was_read_with_a_key_is_kept_by_no_browser() {
+    let server = limited(60, 60, Reach::Local);
+    let with_key = server.by_key(1, "192.0.2.7").await;
+    assert_eq!(
+        (with_key.status, with_key.header("cache-control")),
+        (200, "no-store")
+    );
+    let without = server.send("/api/v1/health", "192.0.2.7", &[]).await;
+    assert_eq!((without.status, without.header("cache-control")), (200, ""));
+}
+
 /// Where the log goes.
 #[derive(Clone, Default)]
 struct Lines(Arc<parking_lot::Mutex<Vec<u8>>>);

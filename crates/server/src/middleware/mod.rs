@@ -373,7 +373,13 @@ impl Future for EdgeFuture {
             return Poll::Ready(Ok(response));
         };
         let access = this.recording.traits().access;
-        let response = stream_guard::guarded(response, &this.edge, access, this.shown.take());
+        let shows_key = this.shown.is_some();
+        let mut response = stream_guard::guarded(response, &this.edge, access, this.shown.take());
+        if shows_key {
+            // A browser that was told a password keeps what it reads, unless it is told not to.
+            let cache_control = response.headers_mut().entry(header::CACHE_CONTROL);
+            cache_control.or_insert(HeaderValue::from_static("no-store"));
+        }
         Poll::Ready(Ok(this.edge.complete(
             response,
             &mut this.recording,
