@@ -6,7 +6,10 @@ use super::{json, succeed};
 #[test]
 fn status_says_that_the_server_is_healthy() {
     let server = Server::start(&ServerOptions::default());
-    assert!(succeed(&server, &["status"]).contains("healthy"));
+    let told = succeed(&server, &["status"]);
+    assert!(told.contains("healthy"), "{told}");
+    let contacts = told.lines().find(|line| line.starts_with("contacts"));
+    assert!(contacts.is_some_and(|line| line.ends_with(" 0")), "{told}");
     assert!(json(&server, &["status"]).to_string().contains("healthy"));
 }
 

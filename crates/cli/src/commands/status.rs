@@ -54,6 +54,10 @@ fn people(output: Output, server: &str, report: &Report) -> String {
             (tasks.completed + tasks.failed > 0).then(|| format!("{} %", tasks.success_rate)),
         ),
         (
+            "contacts",
+            report.database.contacts.map(|number| number.to_string()),
+        ),
+        (
             "requests",
             Some(format!(
                 "{} answered, {:.1}/s, {} in flight",

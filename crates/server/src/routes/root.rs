@@ -27,7 +27,7 @@ async fn root(State(state): State<AppState>, headers: HeaderMap) -> Result<Respo
         return Ok(([(header::VARY, "accept")], Json(index())).into_response());
     }
     let stand = status_page::look(&state).await?;
-    let page = status_page::page(&state, &stand).render();
+    let page = status_page::page(&state, &stand, &headers).render();
     let html = page.map_err(|error| ApiProblem::internal(format!("the status page: {error}")))?;
     let headers = [
         (header::VARY, "accept"),

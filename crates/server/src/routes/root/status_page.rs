@@ -8,6 +8,7 @@ use autom8_api::task_log::RunWindow;
 use autom8_api::telemetry::HealthStatus;
 use autom8_model::{Run, RunState, Task, Timestamp};
 use autom8_store::{RunFilter, StoreError};
+use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::endpoints::{self, PathSummary};
 use crate::lifecycle::Stage;
@@ -20,6 +21,10 @@ const RUNS_SHOWN: usize = 10;
 /// Tasks whose last result lies so far back that the store gives up. Each may have cost it
 /// 20,000 rows, so that after a few the page does without.
 const LOOKS_IN_VAIN_MAX: usize = 3;
+
+/// Where commands go that are told no other server, by its two names.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:5000";
+const DEFAULT_SERVER_BY_NAME: &str = "http://localhost:5000";
 
 /// What the page shows of the store.
 pub(super) struct Stand {
@@ -93,6 +98,7 @@ pub(super) struct StatusPage<'a> {
     durability: &'static str,
     verdict: String,
     tasks: String,
+    contacts: String,
     queued: String,
     running: String,
     completed: String,
@@ -102,6 +108,15 @@ pub(super) struct StatusPage<'a> {
     tasks_more: u64,
     runs: Vec<RunRow<'a>>,
     endpoints: &'static [PathSummary],
+    /// Where the reader has reached this server, e.g. `http://127.0.0.1:5001`.
+    server: String,
+}
+
+impl StatusPage<'_> {
+    /// Whether commands go to this server by themselves.
+    fn is_where_commands_go(&self) -> bool {
+        [DEFAULT_SERVER, DEFAULT_SERVER_BY_NAME].contains(&&*self.server)
+    }
 }
 
 struct TaskRow<'a> {
@@ -132,7 +147,11 @@ struct RunRow<'a> {
     error: Option<&'a str>,
 }
 
-pub(super) fn page<'a>(state: &'a AppState, stand: &'a Stand) -> StatusPage<'a> {
+pub(super) fn page<'a>(
+    state: &'a AppState,
+    stand: &'a Stand,
+    headers: &HeaderMap,
+) -> StatusPage<'a> {
     let totals = state.store.totals();
     let sum = totals.sum();
     let now = state.clock.now();
@@ -152,6 +171,7 @@ pub(super) fn page<'a>(state: &'a AppState, stand: &'a Stand) -> StatusPage<'a> 
         durability: state.store.describe().durability,
         verdict: verdict(state.telemetry.run_hour(), state.uptime_seconds()),
         tasks: grouped(totals.tasks),
+        contacts: grouped(totals.contacts),
         queued: grouped(totals.queued),
         running: grouped(totals.running),
         completed: grouped(sum.completed),
@@ -164,8 +184,27 @@ pub(super) fn page<'a>(state: &'a AppState, stand: &'a Stand) -> StatusPage<'a> 
         tasks_more: totals.tasks.saturating_sub(stand.tasks.len() as u64),
         runs: stand.runs.iter().map(|run| row(run, now)).collect(),
         endpoints: endpoints::by_path(),
+        server: reached_at(headers),
     }
 }
+
+/// The address that the request was sent to, as a command can name it. What is in the header goes
+/// into a line for a shell, so only what a host is made of does.
+fn reached_at(headers: &HeaderMap) -> String {
+    let of = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_host = |host: &&str| {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+        !host.is_empty() && host.bytes().all(good)
+    };
+    match of(header::HOST).filter(is_host) {
+        // Of a proxy that ends TLS. It is a word on a page for whoever sent it, and no more.
+        Some(host) if of(X_FORWARDED_PROTO) == Some("https") => format!("https://{host}"),
+        Some(host) => format!("http://{host}"),
+        None => DEFAULT_SERVER.to_owned(),
+    }
+}
+
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What came of the runs of the last hour. It is counted in memory, from the start on.
 fn verdict(hour: Option<RunWindow>, uptime_seconds: u64) -> String {

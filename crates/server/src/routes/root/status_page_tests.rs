@@ -106,8 +106,37 @@ async fn page_of(bench: &Bench) -> String {
 async fn an_empty_page_says_how_to_begin() {
     let bench = Bench::start().await;
     let html = page_of(&bench).await;
-    assert!(html.contains("autom8 tasks add"), "{html}");
+    let command = "autom8 tasks add ping --http http://127.0.0.1:5000/livez --every 2s<";
+    assert!(html.contains(command), "{html}");
     assert!(!html.contains("<h2>Tasks</h2>"), "{html}");
+    bench.contacts(3).await;
+    let html = page_of(&bench).await;
+    assert!(html.contains("<dt>Contacts</dt><dd>3</dd>"), "{html}");
+}
+
+#[tokio::test]
+async fn the_first_command_goes_to_where_the_page_was_read() {
+    let bench = Bench::start().await;
+    let stand = look(bench.state()).await.unwrap();
+    for (host, proto, server) in [
+        ("localhost:5050", "", "http://localhost:5050"),
+        ("[::1]:80", "http", "http://[::1]:80"),
+        ("autom8.example.org", "https", "https://autom8.example.org"),
+        ("x;reboot", "", DEFAULT_SERVER),
+    ] {
+        let headers = [("host", host), ("x-forwarded-proto", proto)];
+        let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let headers: HeaderMap = headers.into_iter().collect();
+        let page = page(bench.state(), &stand, &headers);
+        assert_eq!(page.server, server);
+        let html = page.render().unwrap();
+        let elsewhere = format!("--http {server}/livez --every 2s --server {server}<");
+        assert_eq!(
+            html.contains(&elsewhere),
+            server != DEFAULT_SERVER,
+            "{html}"
+        );
+    }
 }
 
 #[tokio::test]
