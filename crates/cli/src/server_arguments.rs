@@ -11,19 +11,18 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::patience::ToldPatience;
 
+const SERVER_URL: &str = "AUTOM8_SERVER_URL";
+
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServerArguments {
     /// The server to ask: http://HOST:PORT, https://… or unix:PATH; AUTOM8_SERVER_URL names it too
     /// [default: http://127.0.0.1:5000]
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "AUTOM8_SERVER_URL",
-        hide_env = true,
-        help_heading = "Server",
-        global = true
-    )]
+    #[arg(long, value_name = "URL", help_heading = "Server", global = true)]
     server: Option<String>,
+
+    /// Kept apart: what is set for every command does not contradict a flag of this one.
+    #[arg(skip = std::env::var(SERVER_URL).ok())]
+    server_of_environment: Option<String>,
 
     /// File with the API key to show. Without it: AUTOM8_API_KEY, the file that
     /// AUTOM8_API_KEY_FILE names, or what `autom8 keys save` has kept.
@@ -56,6 +55,13 @@ impl ServerArguments {
 
     /// The server, if one was named.
     pub(crate) fn named(&self) -> Option<&str> {
+        let named = self.server.as_deref();
+        let named = named.or(self.server_of_environment.as_deref());
+        named.filter(|server| !server.is_empty())
+    }
+
+    /// The server, if a flag named it.
+    pub(crate) fn flag(&self) -> Option<&str> {
         self.server.as_deref().filter(|server| !server.is_empty())
     }
 

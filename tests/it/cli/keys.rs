@@ -138,6 +138,58 @@ fn the_first_key_needs_admin_and_nothing_is_left_behind_where_none_is_made() {
 }
 
 #[test]
+fn a_printed_command_names_the_place_that_was_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("my data");
+    made_offline(&data, "ops", "admin");
+    let data = data.to_str().unwrap();
+    let flag = format!("--data '{data}'");
+    for (line, command) in [
+        (&["keys", "rm", "ops"][..], "keys rm ops --yes"),
+        (
+            &["keys", "rm", "ops", "--yes"],
+            "keys add NAME --scope admin",
+        ),
+        (&["keys", "rm", "zzzzzz", "--yes"], "keys ls"),
+        (&["keys", "add", "ops"], "keys rm ops"),
+    ] {
+        let ended = in_folder(folder.path(), &[line, &["--data", data]].concat(), &[]);
+        let told = format!("autom8 {command} {flag}");
+        assert!(
+            ended.code != 0 && ended.stderr.contains(&told),
+            "{line:?}: {told} is missing: {ended:?}"
+        );
+    }
+    let server = Server::start(&ServerOptions::default());
+    let url = server.url();
+    let listed = in_folder(folder.path(), &["keys", "ls", "--server", &url], &[]);
+    let told = format!("keys add NAME --scope admin --server {url}");
+    assert!(listed.stderr.contains(&told), "{listed:?}");
+}
+
+#[test]
+fn a_server_and_a_directory_are_not_named_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    made_offline(&data, "ops", "admin");
+    let data = data.to_str().unwrap();
+    let url = "http://127.0.0.1:1";
+    for line in [
+        &["keys", "ls", "--data", data, "--server", url][..],
+        &["keys", "--server", url, "ls", "--data", data],
+        &["keys", "ls", "--config", "autom8.toml", "--server", url],
+    ] {
+        let ended = in_folder(folder.path(), line, &[]);
+        assert_eq!(ended.code, 2, "{line:?}: {ended:?}");
+        assert!(ended.stderr.contains("name one of them"), "{ended:?}");
+    }
+    let line = ["keys", "ls", "--data", data];
+    let ended = in_folder(folder.path(), &line, &[("AUTOM8_SERVER_URL", url)]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stdout.contains("ops"), "{ended:?}");
+}
+
+#[test]
 fn the_last_key_with_admin_stays_unless_it_is_forced_and_then_the_server_is_open_again() {
     let (mut server, key) = server_with_key();
     let online = with_key(&server, &key, &["keys", "rm", "ops", "--yes"]);

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use autom8_api::KeyRequest;
-use autom8_api::client::{Answer, ClientError};
+use autom8_api::client::{Answer, ClientError, DEFAULT_SERVER};
 use autom8_api::key::KeyCreated;
 use autom8_api::model::api_key::{KeyLimit, Secret};
 use autom8_api::model::{Clock as _, HumanDuration, Scope, SystemClock, Timestamp};
@@ -97,6 +97,7 @@ pub(super) async fn run(
     };
     // Another key would be refused there, and leave an empty directory behind.
     let makes_first = arguments.scope.contains(&Scope::Admin);
+    let flags = place::flags(server, directory);
     let place = Place::open(server, directory, makes_first).await?;
     let made = match &place {
         Place::Server(client) => client.add_key(&request).await,
@@ -105,7 +106,7 @@ pub(super) async fn run(
             Err(problem) => Err(ClientError::Refused(Box::new(problem))),
         },
     };
-    let made = made.map_err(|error| explained(error, &arguments));
+    let made = made.map_err(|error| explained(error, &arguments, &flags));
     let told = made
         .as_ref()
         .ok()
@@ -127,17 +128,18 @@ pub(super) async fn run(
     Ok(Exit::Ok)
 }
 
-fn explained(error: ClientError, arguments: &Arguments) -> Failure {
+fn explained(error: ClientError, arguments: &Arguments, flags: &str) -> Failure {
     let name = show::quoted(&arguments.name);
     let fix = match &error {
         ClientError::Refused(problem) if problem.code == ProblemCode::Conflict => Some(format!(
-            "choose another name, or take the old one away: autom8 keys rm {name}"
+            "choose another name, or take the old one away: autom8 keys rm {name}{flags}"
         )),
         ClientError::Refused(problem) if problem.errors.iter().any(|at| at.path == "/scopes") => {
-            Some(format!("autom8 keys add {name} --scope admin"))
+            Some(format!("autom8 keys add {name} --scope admin{flags}"))
         }
         ClientError::Interrupted { .. } => Some(format!(
-            "it may have been made, and nobody has it then: autom8 keys rm {name}, and repeat"
+            "it may have been made, and nobody has it then: autom8 keys rm {name}{flags}, and \
+             repeat"
         )),
         _ => None,
     };
@@ -194,10 +196,13 @@ fn lines(made: &KeyCreated, place: &Place, arguments: &Arguments) -> String {
     }
     lines.push("  HTTP     Authorization: Bearer a8_…".to_owned());
     if !arguments.save {
-        lines.push(
-            "  Here     AUTOM8_API_KEY=a8_… or --key-file FILE; `autom8 keys save` keeps it"
-                .to_owned(),
-        );
+        let server = match place.server() {
+            DEFAULT_SERVER => String::new(),
+            other => format!(" --server {}", show::quoted(other)),
+        };
+        lines.push(format!(
+            "  Here     AUTOM8_API_KEY=a8_… or --key-file FILE; `autom8 keys save{server}` keeps it"
+        ));
     }
     lines.join("\n")
 }

@@ -49,10 +49,11 @@ pub(super) async fn run(
         return Ok(Exit::Ok);
     }
     if list.value.keys.is_empty() {
-        output.note(
+        output.note(&format!(
             "No keys: every program of this machine may do everything, and no other one anything. \
-             Make the first: autom8 keys add NAME --scope admin",
-        );
+             Make the first: autom8 keys add NAME --scope admin{}",
+            place::flags(server, directory)
+        ));
     }
     if let Some(cursor) = &list.value.meta.next_cursor {
         output.note(&format!("More: repeat with --cursor {cursor}"));

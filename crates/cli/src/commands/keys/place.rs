@@ -12,6 +12,7 @@ use autom8_server::ops::keys::{self, KeyRing, OpenError};
 
 use crate::failure::{Exit, Failure};
 use crate::server_arguments::ServerArguments;
+use crate::show;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DirectoryArguments {
@@ -57,6 +58,15 @@ impl Place {
         may_create: bool,
     ) -> Result<Place, Failure> {
         let is_directory_named = directory.data.is_some() || directory.config.is_some();
+        if let (Some(named), true) = (server.flag(), is_directory_named) {
+            let what = "--server names a server, and --data and --config a directory: the keys are \
+                        in one place";
+            return Err(Failure::usage(what).fix(format!(
+                "name one of them: --server {}, or{}",
+                show::quoted(named),
+                directory.flags()
+            )));
+        }
         if let (Some(named), false) = (server.named(), is_directory_named) {
             return Ok(Place::Server(server.client_of(named)?));
         }
@@ -73,7 +83,7 @@ impl Place {
             }
         }
         if is_new && !may_create {
-            return Err(nothing_there(path));
+            return Err(nothing_there(path, &flags(server, directory)));
         }
         match keys::open(&config).await {
             Ok(ring) => Ok(Place::Directory {
@@ -123,18 +133,37 @@ pub(super) fn explained(error: ClientError) -> Failure {
     }
 }
 
-fn nothing_there(path: &Path) -> Failure {
+/// What names the place again in a command that is told to be run, with a space in front.
+pub(super) fn flags(server: &ServerArguments, directory: &DirectoryArguments) -> String {
+    match server.flag() {
+        Some(named) => format!(" --server {}", show::quoted(named)),
+        None => directory.flags(),
+    }
+}
+
+fn nothing_there(path: &Path, flags: &str) -> Failure {
     let what = format!(
         "no server answers, and {} holds no data: so there are no keys",
         path.display()
     );
-    Failure::new(Exit::NotFound, what).fix(
+    Failure::new(Exit::NotFound, what).fix(format!(
         "name the server with --server URL, or its data directory with --data DIR; the first key \
-         is made by `autom8 keys add NAME --scope admin`",
-    )
+         is made by `autom8 keys add NAME --scope admin{flags}`"
+    ))
 }
 
 impl DirectoryArguments {
+    fn flags(&self) -> String {
+        let mut flags = String::new();
+        for (flag, path) in [("data", &self.data), ("config", &self.config)] {
+            if let Some(path) = path {
+                let path = path.display().to_string();
+                flags.push_str(&format!(" --{flag} {}", show::quoted(&path)));
+            }
+        }
+        flags
+    }
+
     fn config(&self) -> Result<Config, Failure> {
         let mut flags = Vec::new();
         if let (Some(data), Some(setting)) = (&self.data, Setting::by_key("storage.directory")) {
@@ -184,7 +213,7 @@ async fn is_served_by(client: &Client, directory: &Path, owner: &str) -> Result<
         directory.display()
     );
     Err(Failure::new(Exit::Failed, what)
-        .fix("name its address with --server URL, or stop it first"))
+        .fix("name its address with --server URL in the place of --data, or stop it first"))
 }
 
 #[cfg(test)]

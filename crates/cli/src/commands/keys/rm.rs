@@ -32,7 +32,8 @@ pub(super) async fn run(
     arguments: &Arguments,
 ) -> Result<Exit, Failure> {
     let place = Place::open(server, directory, false).await?;
-    let removed = remove_all(server, &place, arguments).await;
+    let flags = place::flags(server, directory);
+    let removed = remove_all(server, &place, arguments, &flags).await;
     place.close().await;
     removed?;
     Ok(Exit::Ok)
@@ -42,13 +43,14 @@ async fn remove_all(
     server: &ServerArguments,
     place: &Place,
     arguments: &Arguments,
+    flags: &str,
 ) -> Result<(), Failure> {
     for named in &arguments.keys {
         let keys = match place {
             Place::Server(client) => all_keys(client).await?,
             Place::Directory { ring, .. } => ring.list().keys,
         };
-        let key = find(&keys, named)?;
+        let key = find(&keys, named, flags)?;
         let name = &key.name;
         if !arguments.yes && !arguments.force {
             confirm::ask(
@@ -57,7 +59,7 @@ async fn remove_all(
                     key.id
                 ),
                 &format!("deleting key `{name}`"),
-                &format!("autom8 keys rm {} --yes", show::quoted(named)),
+                &format!("autom8 keys rm {} --yes{flags}", show::quoted(named)),
             )?;
         }
         let deleted = match place {
@@ -65,7 +67,12 @@ async fn remove_all(
                 let deleted = client.remove_key(key.id).await;
                 deleted.map_err(place::explained)?
             }
-            Place::Directory { ring, .. } => remove_here(ring, key, arguments.force).await?,
+            Place::Directory { ring, .. } => {
+                if !arguments.force && ring.is_last_admin(key.id) {
+                    return Err(last_admin(key, flags));
+                }
+                remove_here(ring, key).await?
+            }
         };
         server
             .output()
@@ -74,20 +81,17 @@ async fn remove_all(
     Ok(())
 }
 
-async fn remove_here(
-    ring: &KeyRing,
-    key: &KeyView,
-    force: bool,
-) -> Result<Answer<KeyDeleted>, Failure> {
-    if ring.is_last_admin(key.id) && !force {
-        let what = format!(
-            "`{}` is the last key with admin: without it nobody could make another through the \
-             server",
-            key.name
-        );
-        let fix = "make another first: autom8 keys add NAME --scope admin; or repeat with --force";
-        return Err(Failure::new(Exit::Failed, what).fix(fix));
-    }
+fn last_admin(key: &KeyView, flags: &str) -> Failure {
+    let what = format!(
+        "`{}` is the last key with admin: without it nobody could make another through the server",
+        key.name
+    );
+    Failure::new(Exit::Failed, what).fix(format!(
+        "make another first: autom8 keys add NAME --scope admin{flags}; or repeat with --force"
+    ))
+}
+
+async fn remove_here(ring: &KeyRing, key: &KeyView) -> Result<Answer<KeyDeleted>, Failure> {
     let deleted = ring.remove(key.id).await;
     let deleted = deleted.map_err(|problem| ClientError::Refused(Box::new(problem)))?;
     let text = serde_json::to_string(&deleted).map_err(std::io::Error::from)?;
@@ -115,7 +119,7 @@ async fn all_keys(client: &Client) -> Result<Vec<KeyView>, Failure> {
 }
 
 /// The key of this name, or else of this id: a name may be a number.
-fn find<'a>(keys: &'a [KeyView], named: &str) -> Result<&'a KeyView, Failure> {
+fn find<'a>(keys: &'a [KeyView], named: &str, flags: &str) -> Result<&'a KeyView, Failure> {
     let by_name = keys.iter().find(|key| key.name == named);
     let id = named.parse().ok().map(KeyId);
     let by_id = keys.iter().find(|key| Some(key.id) == id);
@@ -124,14 +128,14 @@ fn find<'a>(keys: &'a [KeyView], named: &str) -> Result<&'a KeyView, Failure> {
             "`{named}` is the name of key {} and the id of another",
             one.id
         ))
-        .fix(format!("use the id: autom8 keys rm {}", one.id))),
+        .fix(format!("use the id: autom8 keys rm {}{flags}", one.id))),
         (Some(key), _) | (None, Some(key)) => Ok(key),
         (None, None) => {
             let failure = Failure::new(Exit::NotFound, format!("key `{named}` does not exist"));
             let names = keys.iter().map(|key| key.name.as_str());
             Err(failure.fix(match suggest::nearest(named, names) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "`autom8 keys ls` lists the keys".to_owned(),
+                None => format!("`autom8 keys ls{flags}` lists the keys"),
             }))
         }
     }
@@ -152,7 +156,7 @@ mod tests {
             serde_json::from_str(&json).unwrap()
         };
         let keys = [key(1, "ops"), key(2, "1"), key(3, "3")];
-        let found = |named: &str| find(&keys, named).map(|key| key.id.0);
+        let found = |named: &str| find(&keys, named, "").map(|key| key.id.0);
         assert_eq!(found("ops").unwrap(), 1);
         assert_eq!(found("2").unwrap(), 2);
         assert_eq!(found("3").unwrap(), 3);
