@@ -13,10 +13,15 @@ use crate::error::ApiProblem;
 const FIRST_NEEDS_ADMIN: &str = "the first key has to have `admin`: from then on every call needs \
                                  a key, and nobody could make another";
 
+/// An expiry would lock the server by itself, on a day when nobody thinks of it.
+const FIRST_STAYS: &str = "has to be absent for the first key: once it had expired, nobody could \
+                           make another; make the first without it, and one that expires after that";
+
 /// Judges a key that is asked for.
 ///
 /// # Errors
-/// What it may not be called, that it could not be used, and that a first key has no `admin`.
+/// What it may not be called, that it could not be used, and that a first key has no `admin` or
+/// does not stay.
 pub(crate) fn check(request: &KeyRequest, is_first: bool, now: Timestamp) -> Result<(), Problem> {
     let mut faults = Vec::new();
     let name = &request.name;
@@ -44,6 +49,8 @@ pub(crate) fn check(request: &KeyRequest, is_first: bool, now: Timestamp) -> Res
     }
     if request.expires_at.is_some_and(|at| at <= now) {
         faults.push(Invalid::new("/expires_at", "is not in the future"));
+    } else if is_first && request.expires_at.is_some() {
+        faults.push(Invalid::new("/expires_at", FIRST_STAYS));
     }
     match faults.is_empty() {
         true => Ok(()),
@@ -82,7 +89,8 @@ pub(crate) fn message(is_first: bool) -> String {
     .to_owned()
 }
 
-/// Whether without this key nobody could make another.
+/// Whether without this key nobody could make another, now or once those that expire have done so.
+/// One that expires itself is missed only if there is no other at all.
 pub(crate) fn is_last_admin<'a>(
     keys: impl Iterator<Item = &'a ApiKey> + Clone,
     id: KeyId,
@@ -90,8 +98,11 @@ pub(crate) fn is_last_admin<'a>(
 ) -> bool {
     let mut administrators =
         keys.filter(|key| key.scopes.permit(Scope::Admin) && !key.is_expired(now));
-    let others = administrators.clone().any(|key| key.id != id);
-    administrators.any(|key| key.id == id) && !others
+    let Some(gone) = administrators.clone().find(|key| key.id == id) else {
+        return false;
+    };
+    let replaces = |other: &ApiKey| other.expires_at.is_none() || gone.expires_at.is_some();
+    !administrators.any(|other| other.id != id && replaces(other))
 }
 
 #[cfg(test)]
@@ -123,7 +134,17 @@ mod tests {
     }
 
     #[test]
-    fn an_expired_administrator_is_none() {
+    fn a_first_key_stays_and_others_may_expire() {
+        let now = Timestamp::from_seconds(100);
+        let mut ops = request("ops", &[Scope::Admin]);
+        ops.expires_at = Some(Timestamp::from_seconds(200));
+        let first = check(&ops, true, now).unwrap_err();
+        assert_eq!(first.errors[0].path, "/expires_at");
+        assert!(check(&ops, false, now).is_ok());
+    }
+
+    #[test]
+    fn only_an_administrator_that_stays_replaces_one_that_stays() {
         let key = |id: i64, scope: Scope, expires_at: Option<i64>| ApiKey {
             id: KeyId(id),
             name: format!("key-{id}"),
@@ -139,11 +160,15 @@ mod tests {
             key(1, Scope::Admin, None),
             key(2, Scope::Run, None),
             key(3, Scope::Admin, Some(100)),
+            key(4, Scope::Admin, Some(200)),
+            key(5, Scope::Admin, None),
         ];
-        assert!(is_last_admin(keys.iter(), KeyId(1), now));
-        assert!(!is_last_admin(keys.iter(), KeyId(2), now));
-        assert!(!is_last_admin(keys.iter(), KeyId(3), now));
-        let before = Timestamp::from_seconds(99);
-        assert!(!is_last_admin(keys.iter(), KeyId(1), before));
+        let is_last = |keys: &[ApiKey], id: i64| is_last_admin(keys.iter(), KeyId(id), now);
+        assert!(is_last(&keys[..4], 1), "3 has expired, and 4 will");
+        for id in [2, 3, 4, 9] {
+            assert!(!is_last(&keys[..4], id), "{id}");
+        }
+        assert!(!is_last(&keys, 1) && !is_last(&keys, 5));
+        assert!(is_last(&keys[1..4], 4), "nobody at all is left");
     }
 }

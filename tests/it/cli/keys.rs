@@ -113,6 +113,12 @@ fn the_first_key_needs_admin_and_nothing_is_left_behind_where_none_is_made() {
         );
         assert!(!data.exists(), "{line:?} made a data directory");
     }
+    let expiring = ["keys", "add", "ops", "--scope", "admin", "--expires", "90d"];
+    let line = [&expiring[..], &["--data", data_shown]].concat();
+    let ended = in_folder(folder.path(), &line, &[]);
+    let fix = format!("Fix: autom8 keys add ops --scope admin --data {data_shown}");
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stderr.contains(&fix), "{ended:?}");
     made_offline(&data, "ops", "admin");
     for (line, code, word) in [
         (&["keys", "add", "ops"][..], 1, "exists already"),

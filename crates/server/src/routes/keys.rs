@@ -106,8 +106,9 @@ async fn remove_unless_last(
     let keys = state.store.keys();
     if key_rules::is_last_admin(keys.iter().map(|key| &**key), id, state.clock.now()) {
         return Err(Problem::conflict(
-            "this is the last key with `admin`, and without it nobody could make another: make one \
-             first, or stop the server and delete it with `autom8 keys rm`",
+            "this is the last key with `admin`, not counting those that expire, and without it \
+             nobody could make another: make one first, or stop the server and delete it with \
+             `autom8 keys rm`",
         )
         .into());
     }

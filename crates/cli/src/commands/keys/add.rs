@@ -8,7 +8,7 @@ use autom8_api::client::{Answer, ClientError, DEFAULT_SERVER};
 use autom8_api::key::KeyCreated;
 use autom8_api::model::api_key::{KeyLimit, Secret};
 use autom8_api::model::{Clock as _, HumanDuration, Scope, SystemClock, Timestamp};
-use autom8_api::problem::ProblemCode;
+use autom8_api::problem::{Problem, ProblemCode};
 
 use super::place::{self, DirectoryArguments, Place};
 use crate::credentials;
@@ -95,6 +95,7 @@ pub(super) async fn run(
         rate_limit: arguments.limit,
         expires_at: arguments.expires.map(|expires| expires.from(now)),
     };
+    let is_end_ahead = request.expires_at.is_some_and(|at| at > now);
     // Another key would be refused there, and leave an empty directory behind.
     let makes_first = arguments.scope.contains(&Scope::Admin);
     let flags = place::flags(server, directory);
@@ -106,7 +107,7 @@ pub(super) async fn run(
             Err(problem) => Err(ClientError::Refused(Box::new(problem))),
         },
     };
-    let made = made.map_err(|error| explained(error, &arguments, &flags));
+    let made = made.map_err(|error| explained(error, &arguments, is_end_ahead, &flags));
     let told = made
         .as_ref()
         .ok()
@@ -128,13 +129,26 @@ pub(super) async fn run(
     Ok(Exit::Ok)
 }
 
-fn explained(error: ClientError, arguments: &Arguments, flags: &str) -> Failure {
+fn has_fault(problem: &Problem, path: &str) -> bool {
+    problem.errors.iter().any(|fault| fault.path == path)
+}
+
+fn explained(
+    error: ClientError,
+    arguments: &Arguments,
+    is_end_ahead: bool,
+    flags: &str,
+) -> Failure {
     let name = show::quoted(&arguments.name);
     let fix = match &error {
         ClientError::Refused(problem) if problem.code == ProblemCode::Conflict => Some(format!(
             "choose another name, or take the old one away: autom8 keys rm {name}{flags}"
         )),
-        ClientError::Refused(problem) if problem.errors.iter().any(|at| at.path == "/scopes") => {
+        // An end that is past is told as such; this one is that of a first key.
+        ClientError::Refused(problem)
+            if has_fault(problem, "/scopes")
+                || is_end_ahead && has_fault(problem, "/expires_at") =>
+        {
             Some(format!("autom8 keys add {name} --scope admin{flags}"))
         }
         ClientError::Interrupted { .. } => Some(format!(

@@ -83,7 +83,8 @@ async fn remove_all(
 
 fn last_admin(key: &KeyView, flags: &str) -> Failure {
     let what = format!(
-        "`{}` is the last key with admin: without it nobody could make another through the server",
+        "`{}` is the last key with admin, not counting those that expire: without it nobody could \
+         make another through the server",
         key.name
     );
     Failure::new(Exit::Failed, what).fix(format!(
