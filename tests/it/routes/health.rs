@@ -25,6 +25,11 @@ fn info_names_the_durability_mode_so_that_figures_can() {
         "the default is durable: {info}"
     );
     assert!(info["version"].is_string(), "{info}");
+    let docs = info["docs"].as_str().unwrap();
+    let accept = [("accept", "text/html")];
+    let page = server.client().send("GET", docs, &accept, None).unwrap();
+    assert!(page.text().contains("/api/v1/tasks"), "{docs}");
+    assert_eq!(docs, "/docs");
 }
 
 #[test]
