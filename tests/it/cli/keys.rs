@@ -200,7 +200,19 @@ fn the_last_key_with_admin_stays_unless_it_is_forced_and_then_the_server_is_open
     let (mut server, key) = server_with_key();
     let online = with_key(&server, &key, &["keys", "rm", "ops", "--yes"]);
     assert_eq!(online.code, 1, "{online:?}");
-    assert!(online.stderr.contains("last key"), "{online:?}");
+    assert!(
+        online.stderr.contains("last key")
+            && online
+                .stderr
+                .contains("autom8 keys rm ops --force --data DIR"),
+        "{online:?}"
+    );
+    let forced = with_key(&server, &key, &["keys", "rm", "ops", "--force"]);
+    assert_eq!(forced.code, 2, "{forced:?}");
+    assert!(
+        forced.stderr.contains("no effect at a server"),
+        "{forced:?}"
+    );
     server.stop(wait::PATIENT);
     let data = server.data().to_str().unwrap().to_owned();
     let rm = ["keys", "rm", "ops", "--yes", "--data", &data];

@@ -108,7 +108,7 @@ async fn remove_unless_last(
         return Err(Problem::conflict(
             "this is the last key with `admin`, not counting those that expire, and without it \
              nobody could make another: make one first, or stop the server and delete it with \
-             `autom8 keys rm`",
+             `autom8 keys rm --force`",
         )
         .into());
     }

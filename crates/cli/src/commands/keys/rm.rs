@@ -4,6 +4,7 @@ use autom8_api::KeyView;
 use autom8_api::client::{Answer, Client, ClientError, PageQuery};
 use autom8_api::key::KeyDeleted;
 use autom8_api::model::KeyId;
+use autom8_api::problem::ProblemCode;
 use autom8_config::suggest;
 use autom8_server::ops::keys::KeyRing;
 
@@ -33,6 +34,16 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let place = Place::open(server, directory, false).await?;
     let flags = place::flags(server, directory);
+    if let (Place::Server(client), true) = (&place, arguments.force) {
+        let what = format!(
+            "--force has no effect at a server, and {} is asked",
+            client.server()
+        );
+        return Err(Failure::usage(what).fix(
+            "leave it out (--yes asks nothing), or stop the server first and name its data \
+             directory with --data DIR",
+        ));
+    }
     let removed = remove_all(server, &place, arguments, &flags).await;
     place.close().await;
     removed?;
@@ -65,7 +76,7 @@ async fn remove_all(
         let deleted = match place {
             Place::Server(client) => {
                 let deleted = client.remove_key(key.id).await;
-                deleted.map_err(place::explained)?
+                deleted.map_err(|error| refused(error, named, flags))?
             }
             Place::Directory { ring, .. } => {
                 if !arguments.force && ring.is_last_admin(key.id) {
@@ -79,6 +90,21 @@ async fn remove_all(
             .answer(&deleted, |_| format!("Deleted key {} `{name}`", key.id))?;
     }
     Ok(())
+}
+
+/// The only conflict of a deletion is that the key is the last one with admin.
+fn refused(error: ClientError, named: &str, flags: &str) -> Failure {
+    let is_last = matches!(&error, ClientError::Refused(problem)
+        if problem.code == ProblemCode::Conflict);
+    let failure = place::explained(error);
+    match is_last {
+        true => failure.fix(format!(
+            "make another first: autom8 keys add NAME --scope admin{flags}; or stop the server, \
+             and then: autom8 keys rm {} --force --data DIR",
+            show::quoted(named)
+        )),
+        false => failure,
+    }
 }
 
 fn last_admin(key: &KeyView, flags: &str) -> Failure {
