@@ -183,3 +183,26 @@ fn a_contact_is_read_as_json_and_what_is_refused_is_named() {
     let gone = ["contacts", "rm", "7", "--yes"];
     fail(&server, &gone, 6, &["contact 7 does not exist"]);
 }
+
+#[test]
+fn an_import_that_waits_for_a_paused_task_says_so() {
+    let server = Server::start(&ServerOptions::default());
+    let file = server.folder().join("people.csv");
+    std::fs::write(&file, "name,phone\nAda,+493012345678\n").unwrap();
+    let file = file.to_str().unwrap();
+    succeed(&server, &["contacts", "import", file]);
+    succeed(&server, &["tasks", "pause", "contacts-import"]);
+    let told = server.folder().join("told");
+    let mut waiting = autom8_command(server.folder())
+        .args(["contacts", "import", file, "--server", &server.url()])
+        .stderr(std::fs::File::create(&told).unwrap())
+        .spawn()
+        .unwrap();
+    wait::until("the reason for the wait", wait::PATIENT, || {
+        let text = std::fs::read_to_string(&told).unwrap();
+        text.contains("autom8 tasks resume contacts-import")
+            .then_some(())
+    });
+    succeed(&server, &["tasks", "resume", "contacts-import"]);
+    assert!(waiting.wait().unwrap().success());
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use autom8_api::RunView;
 use autom8_api::client::{Answer, Client};
-use autom8_api::model::RunId;
+use autom8_api::model::{RunId, RunState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -60,6 +60,12 @@ pub(super) async fn until_ended(
             }
             Ok(run) => {
                 outage.over();
+                // Once, and only for what did not begin at once.
+                let was_short = pause < PAUSE_MAX;
+                pause = (pause * 2).min(PAUSE_MAX);
+                if was_short && pause == PAUSE_MAX && run.value.state == RunState::Queued {
+                    tell_if_paused(client, &run.value, output, &bar).await;
+                }
                 if let Some(progress) = &run.value.progress {
                     if let Some(total) = progress.total {
                         bar.set_length(total);
@@ -67,7 +73,6 @@ pub(super) async fn until_ended(
                     style(&bar, &progress.unit, progress.total.is_some());
                     bar.set_position(progress.done);
                 }
-                pause = (pause * 2).min(PAUSE_MAX);
                 pause
             }
             Err(error) => {
@@ -90,6 +95,24 @@ pub(super) async fn until_ended(
                  and `autom8 runs cancel {id}` stops it"
             )));
         }
+    }
+}
+
+/// A run of a paused task waits until somebody resumes it. This is told in every form of output:
+/// there may be no end to wait for.
+async fn tell_if_paused(client: &Client, run: &RunView, output: Output, bar: &ProgressBar) {
+    let name = run.task.as_str();
+    // Whatever is wrong with this answer shows in the next one about the run.
+    let Ok(task) = client.task(name).await else {
+        return;
+    };
+    if !task.value.spec.enabled {
+        bar.suspend(|| {
+            output.note(&format!(
+                "Run {} waits: the task `{name}` is paused.\n  Fix: autom8 tasks resume {name}",
+                run.id
+            ));
+        });
     }
 }
 
