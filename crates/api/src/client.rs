@@ -96,6 +96,7 @@ pub enum ClientError {
     /// Show an API key, or another one.
     #[error("{problem}{}", told(key.as_deref()))]
     Unauthenticated {
+        server: String,
         problem: Box<Problem>,
         /// The key that was shown, as people are told of it.
         key: Option<String>,
@@ -396,6 +397,7 @@ impl Client {
         let error = match serde_json::from_str::<Problem>(&text) {
             Ok(problem) if problem.code == ProblemCode::Unauthenticated => {
                 ClientError::Unauthenticated {
+                    server: self.server.to_string(),
                     problem: Box::new(problem),
                     key: self.key.as_ref().map(|key| key.told.clone()),
                 }

@@ -98,6 +98,36 @@ fn find_in(path: &Path, server: &str) -> Result<Option<Found>, Failure> {
     }
 }
 
+/// The server as the credentials file has it, if a key is kept for it in another spelling. It is
+/// not used unasked: what answers at `localhost` need not be what answers at 127.0.0.1.
+pub(crate) fn kept_spelling(server: &str) -> Option<String> {
+    let text = read_private(&credentials_file()?).ok()?;
+    spelling_in(&text, server)
+}
+
+fn spelling_in(text: &str, server: &str) -> Option<String> {
+    let place = network_place(server)?;
+    let mut others = lines(text).filter(|line| line.server != same_form(server));
+    let other = others.find(|line| network_place(line.server).as_ref() == Some(&place))?;
+    Some(other.server.to_owned())
+}
+
+/// Scheme, host and port, with one name for this machine.
+fn network_place(server: &str) -> Option<(&str, String, u16)> {
+    let (scheme, rest) = server.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let usual_port = if scheme == "https" { 443 } else { 80 };
+    let with_port = authority.rsplit_once(':');
+    let (host, port) = with_port
+        .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+        .unwrap_or((authority, usual_port));
+    let host = match host.to_ascii_lowercase().as_str() {
+        "127.0.0.1" | "[::1]" => "localhost".to_owned(),
+        other => other.to_owned(),
+    };
+    Some((scheme, host, port))
+}
+
 /// A line of the credentials file that names a server.
 struct Line<'a> {
     number: usize,
@@ -245,6 +275,32 @@ mod tests {
         assert_eq!(found("http://127.0.0.1:5000"), Some(key(3)));
         assert_eq!(found("unix:/run/my dir/a.sock"), Some(key(2)));
         assert_eq!(found("http://127.0.0.1:5001"), None);
+    }
+
+    #[test]
+    fn a_key_for_another_spelling_is_known_and_that_of_another_server_is_not() {
+        let text = with_line("", "http://127.0.0.1:5000", &key(1));
+        let text = with_line(&text, "https://Autom8.example.org:443", &key(2));
+        let found = |server: &str| spelling_in(&text, server);
+        for server in [
+            "http://localhost:5000",
+            "http://LOCALHOST:5000/",
+            "http://[::1]:5000",
+        ] {
+            let kept = found(server);
+            assert_eq!(kept.as_deref(), Some("http://127.0.0.1:5000"), "{server}");
+        }
+        let kept = found("https://autom8.example.org");
+        assert_eq!(kept.as_deref(), Some("https://Autom8.example.org:443"));
+        for server in [
+            "http://127.0.0.1:5000/",
+            "http://localhost:5001",
+            "https://localhost:5000",
+            "http://[::1]",
+            "unix:/run/a.sock",
+        ] {
+            assert_eq!(found(server), None, "{server}");
+        }
     }
 
     #[test]

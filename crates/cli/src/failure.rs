@@ -7,6 +7,8 @@ use autom8_api::client::ClientError;
 use autom8_api::problem::ProblemCode;
 use autom8_config::ConfigError;
 
+use crate::{credentials, show};
+
 /// The exit codes of every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -130,11 +132,11 @@ impl From<ClientError> for Failure {
             ClientError::Exposed { .. } => Failure::new(Exit::NotAllowed, what).fix(
                 "name the server by https://…, or say --insecure-http where the network is yours",
             ),
-            ClientError::Unauthenticated { key: None, .. } => {
-                Failure::new(Exit::NotAllowed, what).fix(
+            ClientError::Unauthenticated { key: None, server, .. } => {
+                Failure::new(Exit::NotAllowed, what).fix(kept_elsewhere(&server).unwrap_or_else(|| {
                     "pass a key with --key-file FILE or AUTOM8_API_KEY, or keep it with `autom8 keys \
-                     save`; `autom8 keys add NAME` makes one",
-                )
+                     save`; `autom8 keys add NAME` makes one".to_owned()
+                }))
             }
             ClientError::Unauthenticated { key: Some(_), .. } => {
                 Failure::new(Exit::NotAllowed, what).fix(
@@ -159,6 +161,16 @@ impl From<ClientError> for Failure {
             }
         }
     }
+}
+
+/// What to do where no key was shown, and one is kept for another spelling of the server.
+pub(crate) fn kept_elsewhere(server: &str) -> Option<String> {
+    let other = show::quoted(&credentials::kept_spelling(server)?);
+    let server = show::quoted(server);
+    Some(format!(
+        "a key is kept for {other}: use it with --server {other}, or keep it for this spelling, \
+         too: autom8 keys save --server {server}"
+    ))
 }
 
 fn exit_of(code: ProblemCode, status: u16) -> Exit {

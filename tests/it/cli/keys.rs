@@ -359,6 +359,12 @@ fn a_key_is_kept_when_the_server_knows_it() {
         &server,
         &["keys", "add", "second", "--scope", "admin", "--save"],
     );
+    let otherwise = server.url().replace("127.0.0.1", "localhost");
+    for line in [["tasks", "ls"], ["keys", "ls"]] {
+        let line = [&line[..], &["--server", &otherwise]].concat();
+        let fix = format!("a key is kept for {}", server.url());
+        fail(&server, &line, 7, &[&fix]);
+    }
     let text = std::fs::read_to_string(&credentials).unwrap();
     assert!(
         !text.contains(&key) && text.matches(&server.url()).count() == 1,

@@ -10,7 +10,7 @@ use autom8_api::telemetry::SystemReport;
 use autom8_config::{Config, ListenAddress, Setting};
 use autom8_server::ops::keys::{self, KeyRing, OpenError};
 
-use crate::failure::{Exit, Failure};
+use crate::failure::{self, Exit, Failure};
 use crate::server_arguments::ServerArguments;
 use crate::show;
 
@@ -121,7 +121,12 @@ impl Place {
 /// The failure of a request about keys. Whoever has lost the last key gets in through the data
 /// directory, but not past the server that holds it.
 pub(super) fn explained(error: ClientError) -> Failure {
-    let is_locked_out = matches!(error, ClientError::Unauthenticated { .. });
+    let is_locked_out = match &error {
+        ClientError::Unauthenticated { key, server, .. } => {
+            key.is_some() || failure::kept_elsewhere(server).is_none()
+        }
+        _ => false,
+    };
     let failure = Failure::from(error);
     match is_locked_out {
         true => failure.fix(
