@@ -93,7 +93,7 @@ fn country_code(text: &str) -> (bool, &str) {
 }
 
 /// What people put between digits, among it the dashes and spaces of word processors.
-pub fn is_separator(character: char) -> bool {
+fn is_separator(character: char) -> bool {
     matches!(
         character,
         ' ' | '-' | '.' | '/' | '(' | ')' | '\u{a0}' | '\u{202f}' | '\u{2010}'..='\u{2015}'
