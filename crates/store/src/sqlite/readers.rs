@@ -17,6 +17,10 @@ use crate::{Result, StoreError};
 /// Scans that run at once: on small machines they would only take turns anyway.
 const SCANS_MAX: usize = 4;
 
+/// Page cache of a connection that reads by key: the inner pages of the indexes of ten million
+/// contacts, so that a look-up reads a leaf and a row. It grows with use.
+const KEY_READER_CACHE_KIB: i64 = 8 * 1024;
+
 thread_local! {
     /// One connection for each store this thread has read from.
     static OWN: RefCell<Vec<(u64, std::sync::Weak<()>, Connection)>> = const { RefCell::new(Vec::new()) };
@@ -71,7 +75,12 @@ impl Readers {
                 .as_ref()
                 .map(Arc::downgrade)
                 .ok_or_else(closed)?;
-            let connection = open::open_readable(&self.path).map_err(|error| told(&error))?;
+            let connection = open::open_readable(&self.path)
+                .and_then(|connection| {
+                    connection.pragma_update(None, "cache_size", -KEY_READER_CACHE_KIB)?;
+                    Ok(connection)
+                })
+                .map_err(|error| told(&error))?;
             let answer = read(&connection).map_err(|error| told(&error));
             own.push((self.id, alive, connection));
             answer
