@@ -1,9 +1,7 @@
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use autom8_engine::timer;
 use autom8_model::RunState;
 use autom8_store::RunFilter;
 use axum::body::Body;
@@ -11,7 +9,7 @@ use axum::http::{Request, header};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::routes::test_bench::{Answer, Bench};
+use crate::routes::test_bench::{Answer, Bench, leaving_at};
 
 async fn upload(bench: &Bench, query: &str, body: impl Into<Body>) -> Answer {
     let request = Request::post(format!("/api/v1/contacts/import{query}"))
@@ -181,23 +179,11 @@ async fn a_run_has_its_file_though_the_client_left_before_the_answer() {
         ..RunFilter::default()
     };
     let mut left_behind = 0;
-    for polls in (1..=40).cycle().take(400) {
+    for waits in (1..=40).cycle().take(400) {
         let before = bench.state().store.totals().queued;
-        let is_answered = {
-            let request = upload(&bench, "", "name,phone\nGrace,5550101\n");
-            let mut request = std::pin::pin!(request);
-            let mut is_answered = false;
-            for _ in 0..polls {
-                timer::sleep(Duration::from_millis(1)).await;
-                is_answered = futures_util::poll!(request.as_mut()).is_ready();
-                if is_answered {
-                    break;
-                }
-            }
-            is_answered
-        };
-        // What was under way when it left has come to its end.
-        timer::sleep(Duration::from_millis(20)).await;
+        let request = upload(&bench, "", "name,phone\nGrace,5550101\n");
+        let is_answered = leaving_at(waits, request).await.is_some();
+        bench.write_behind().await;
         let after = bench.state().store.totals().queued;
         left_behind += u64::from(after > before && !is_answered);
         if left_behind == 3 {

@@ -1,10 +1,8 @@
 use super::*;
-use crate::routes::test_bench::Bench;
-use autom8_engine::timer;
+use crate::routes::test_bench::{Bench, leaving_at};
 use axum::body::Body;
 use axum::http::{Request as HttpRequest, header};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 const NOOP: &str = r#""do":{"builtin":"noop"}"#;
 
@@ -452,20 +450,12 @@ async fn a_schedule_is_kept_though_the_client_left_before_the_answer() {
     let mut left_behind = 0;
     for round in 0..300 {
         let body = format!(r#"{{"name":"t{round}",{NOOP},"schedule":{{"every":"1h"}}}}"#);
-        let is_answered = {
-            let request = bench.post("/api/v1/tasks", &body);
-            let mut request = std::pin::pin!(request);
-            let mut is_answered = false;
-            for _ in 0..=round % 3 {
-                is_answered |= !is_answered && futures_util::poll!(request.as_mut()).is_ready();
-            }
-            is_answered
-        };
-        if is_answered {
+        let request = bench.post("/api/v1/tasks", &body);
+        if leaving_at(1 + round % 3, request).await.is_some() {
             continue;
         }
         let path = format!("/api/v1/tasks/t{round}");
-        timer::sleep(Duration::from_millis(20)).await;
+        bench.write_behind().await;
         left_behind += usize::from(bench.get(&path).await.status == 200);
         if left_behind == 3 {
             break;
@@ -475,17 +465,8 @@ async fn a_schedule_is_kept_though_the_client_left_before_the_answer() {
     let known = bench.state().store.totals().tasks;
     bench
         .until("/api/v1/scheduler/status", |status| {
-            status["jobs"].as_array().unwrap().len() as u64 == known
+            let kept = bench.state().engine.status().schedules;
+            status["jobs"].as_array().unwrap().len() as u64 == known && kept as u64 == known
         })
         .await;
-    for _ in 0..200 {
-        if bench.state().engine.status().schedules as u64 == known {
-            return;
-        }
-        timer::sleep(Duration::from_millis(10)).await;
-    }
-    panic!(
-        "of {known} schedules {} are kept",
-        bench.state().engine.status().schedules
-    );
 }

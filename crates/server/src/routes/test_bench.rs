@@ -2,6 +2,7 @@
 //! own, the real engine, and every route behind its middleware.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use autom8_config::Config;
@@ -68,6 +69,21 @@ impl Answer {
         }
         problem["message"].as_str().unwrap().to_owned()
     }
+}
+
+/// A client that leaves at so many waits of its request, unless it was answered before.
+pub(crate) async fn leaving_at<T>(waits: usize, request: impl Future<Output = T>) -> Option<T> {
+    let mut request = std::pin::pin!(request);
+    let mut left = waits;
+    std::future::poll_fn(|context| match request.as_mut().poll(context) {
+        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        Poll::Pending if left <= 1 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 impl Bench {
@@ -139,6 +155,13 @@ impl Bench {
         let host = header::HeaderValue::from_static("127.0.0.1:5000");
         request.headers_mut().insert(header::HOST, host);
         self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// Ends once the writes that were waiting before it have: it is one of them itself.
+    pub(crate) async fn write_behind(&self) {
+        let state = self.state();
+        let nobody = vec![(autom8_model::KeyId(0), state.clock.now())];
+        state.store.touch_keys(nobody).await.unwrap();
     }
 
     /// Creates a task from its fields after the name.
